@@ -1,0 +1,1 @@
+//! HTTP requests and answers of Apograph as types, and the client that speaks them.

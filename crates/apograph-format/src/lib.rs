@@ -1,0 +1,48 @@
+//! Bytes and values of Apograph, and nothing else: no files, no clock, no threads, no async.
+//!
+//! A journal is a chain of [`Entry`]s in [`segment`]s. An entry has a fixed [`EntryHeader`], *facts* (protobuf,
+//! [`facts`]) and *payloads* ([`Payload`]): version bodies and contents, which the facts name by [`Hash`].
+//! The chain covers header and facts; a payload is covered by the hash that names it. That is why a purge can
+//! erase bytes everywhere while chains and copies stay equal. Byte tables: `docs/formats/`.
+
+pub mod checkpoint;
+pub mod digest;
+pub mod document;
+pub mod entry;
+pub mod facts;
+pub mod frame;
+pub mod header;
+pub mod ids;
+pub mod limits;
+pub mod partition;
+pub mod payload;
+pub mod position;
+pub mod properties;
+pub mod segment;
+pub mod timestamp;
+pub mod uri;
+pub mod version;
+pub mod view;
+
+/// Generated from `proto/apograph.proto`. Only [`facts`], [`version`] and [`frame`] speak it.
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/apograph.v1.rs"));
+}
+
+pub use checkpoint::{Checkpoint, SignedDigest};
+pub use digest::{Digest, DigestKey, DigestTree};
+pub use document::{Head, Kind, Lock, State, VersionRef};
+pub use entry::{Entry, EntryError};
+pub use facts::{Change, ContentFact, Cursor, Facts, FactsError, Operation, SourcePosition};
+pub use frame::{Frame, Heartbeat};
+pub use header::{EntryHeader, EntryKind};
+pub use ids::{DatabaseId, Hash, ServerKey};
+pub use partition::{Participants, PartitionId, Partitioning};
+pub use payload::Payload;
+pub use position::{Position, Token};
+pub use properties::Properties;
+pub use timestamp::Timestamp;
+pub use uri::Uri;
+pub use version::{Content, Origin, Version};
+pub use view::View;

@@ -1,0 +1,139 @@
+//! Which partition a document lives in, and which partitions a transaction touches.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::PARTITIONS_MAX;
+use crate::{Hash, Uri};
+
+/// Number of a partition, counted from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PartitionId(pub u16);
+
+/// How many partitions a database has: fixed for its life, because every document's place follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Partitioning(u16);
+
+/// A number of partitions out of range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a database has 1 to {PARTITIONS_MAX} partitions, not {found}")]
+pub struct PartitioningError {
+    /// The number given.
+    pub found: u16,
+}
+
+/// The set of partitions that take part in a transaction: one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Participants(pub u64);
+
+impl Partitioning {
+    /// `count` partitions, 1 to [`PARTITIONS_MAX`].
+    pub fn new(count: u16) -> Result<Partitioning, PartitioningError> {
+        if (1..=PARTITIONS_MAX).contains(&count) {
+            Ok(Partitioning(count))
+        } else {
+            Err(PartitioningError { found: count })
+        }
+    }
+
+    /// How many.
+    pub fn count(self) -> u16 {
+        self.0
+    }
+
+    /// All of them, in order.
+    pub fn all(self) -> impl Iterator<Item = PartitionId> {
+        (0..self.0).map(PartitionId)
+    }
+
+    /// Every partition takes part.
+    pub fn everyone(self) -> Participants {
+        self.all().collect()
+    }
+
+    /// Where `uri` lives: the first eight bytes of its BLAKE3, little-endian, modulo the count.
+    pub fn of(self, uri: &Uri) -> PartitionId {
+        self.of_bytes(uri.as_str().as_bytes())
+    }
+
+    /// Where anything that is named by `bytes` lives.
+    pub fn of_bytes(self, bytes: &[u8]) -> PartitionId {
+        let hash = Hash::of(bytes);
+        let mut first = [0; 8];
+        first.copy_from_slice(hash.0.split_at(8).0);
+        let index = u64::from_le_bytes(first) % u64::from(self.0);
+        PartitionId(u16::try_from(index).expect("the remainder is below a u16"))
+    }
+}
+
+impl TryFrom<u16> for Partitioning {
+    type Error = PartitioningError;
+    fn try_from(count: u16) -> Result<Self, PartitioningError> {
+        Partitioning::new(count)
+    }
+}
+
+impl From<Partitioning> for u16 {
+    fn from(partitioning: Partitioning) -> u16 {
+        partitioning.0
+    }
+}
+
+impl Participants {
+    /// Is this partition one of them? Partitions beyond the limit never are.
+    pub fn contains(self, partition: PartitionId) -> bool {
+        partition.0 < PARTITIONS_MAX && self.0 & (1 << partition.0) != 0
+    }
+
+    /// Adds one. The partition must come from a [`Partitioning`].
+    pub fn insert(&mut self, partition: PartitionId) {
+        assert!(partition.0 < PARTITIONS_MAX, "a partition comes from a Partitioning");
+        self.0 |= 1 << partition.0;
+    }
+
+    /// In order.
+    pub fn iter(self) -> impl Iterator<Item = PartitionId> {
+        (0..PARTITIONS_MAX).map(PartitionId).filter(move |partition| self.contains(*partition))
+    }
+
+    /// How many.
+    pub fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+}
+
+impl FromIterator<PartitionId> for Participants {
+    fn from_iter<I: IntoIterator<Item = PartitionId>>(partitions: I) -> Self {
+        let mut set = Participants::default();
+        for partition in partitions {
+            set.insert(partition);
+        }
+        set
+    }
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_document_has_one_place_and_all_places_are_used() {
+        let partitioning = Partitioning::new(4).unwrap();
+        let mut seen = Participants::default();
+        for n in 0..100 {
+            seen.insert(partitioning.of(&Uri::parse(&format!("/d/{n}")).unwrap()));
+        }
+        assert_eq!(seen, partitioning.everyone());
+        assert_eq!(seen.iter().count(), 4);
+        assert!(Partitioning::new(0).is_err() && Partitioning::new(65).is_err());
+    }
+}

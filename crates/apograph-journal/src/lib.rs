@@ -1,0 +1,1 @@
+//! Append-only files of journal entries: append, read, recover, verify, list, erase.

@@ -1,0 +1,1 @@
+//! Apograph over HTTP: routes, tokens, problems, streams.

@@ -1,0 +1,1 @@
+//! The engine: databases, the committer, links. Embeddable, without HTTP.
