@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
-use crate::facts::{FactsError, hash, refused, source_from_proto, source_to_proto};
+use crate::facts::{FactsError, Published, hash, refused, source_from_proto, source_to_proto};
 use crate::version::hash_bytes;
 use crate::{DatabaseId, Digest, PartitionId, Position, ServerKey, SourcePosition, View, proto};
 
@@ -20,6 +20,8 @@ pub struct Checkpoint {
     pub digests: Vec<SignedDigest>,
     /// In a derived journal: the source entry this one stands for.
     pub source: Option<SourcePosition>,
+    /// How it stands in the published view.
+    pub published: Option<Published>,
 }
 
 /// The digest of one view, and the primary's word for it.
@@ -68,8 +70,11 @@ impl SignedDigest {
     /// Is it the word of `signer`?
     pub fn verify(&self, signer: &ServerKey, scope: &Scope) -> Result<(), SignatureError> {
         let statement = statement(scope, self.view, &self.digest, self.documents);
-        verify(signer, &statement, &self.signature)
-            .ok_or(SignatureError { what: "checkpoint", at: scope.at, signer: *signer })
+        verify(signer, &statement, &self.signature).ok_or(SignatureError {
+            what: "checkpoint",
+            at: scope.at,
+            signer: *signer,
+        })
     }
 }
 
@@ -116,6 +121,7 @@ impl Checkpoint {
             sequence: self.at.sequence,
             hash: hash_bytes(&self.at.hash),
             epoch: self.at.epoch,
+            published: self.published.as_ref().map(Published::to_proto),
         }
     }
 
@@ -139,6 +145,7 @@ impl Checkpoint {
             },
             digests: checkpoint.digests.iter().map(digest).collect::<Result<_, _>>()?,
             source: checkpoint.source.map(source_from_proto).transpose()?,
+            published: checkpoint.published.map(Published::from_proto),
         })
     }
 }
@@ -179,8 +186,14 @@ mod tests {
         }
         assert!(signed.verify(&ServerKey([0; 32]), &scope).is_err(), "a small-order key signs nothing");
 
-        let facts =
-            Facts::Checkpoint(Checkpoint { clock: 5, signer, at, digests: vec![signed], source: None });
+        let facts = Facts::Checkpoint(Checkpoint {
+            clock: 5,
+            signer,
+            at,
+            digests: vec![signed],
+            source: None,
+            published: None,
+        });
         assert_eq!(Facts::decode(facts.kind(), facts.encode().into()), Ok(facts));
     }
 }

@@ -65,8 +65,7 @@ impl DigestKey {
     pub fn published_leaf(&self, uri: &Uri, head: &Head) -> Option<Leaf> {
         let live = head.live?;
         let kind = head.kind.as_str().as_bytes();
-        let hash =
-            self.keyed(b"published", &[&uri_bytes(uri), kind, &live.number.to_le_bytes(), &live.id.0]);
+        let hash = self.keyed(b"published", &[&uri_bytes(uri), kind, &live.number.to_le_bytes(), &live.id.0]);
         Some(Leaf { place: self.place(uri), hash })
     }
 
@@ -115,7 +114,8 @@ pub struct DigestTree {
 impl DigestTree {
     /// A tree without documents.
     pub fn new() -> DigestTree {
-        let levels = std::array::from_fn(|level| vec![Hash([0; 32]); BUCKETS / FAN_OUT.pow(level as u32 + 1)]);
+        let levels =
+            std::array::from_fn(|level| vec![Hash([0; 32]); BUCKETS / FAN_OUT.pow(level as u32 + 1)]);
         let mut tree = DigestTree {
             buckets: vec![[0; 32]; BUCKETS],
             levels,
@@ -331,7 +331,9 @@ mod tests {
                 .into_iter()
                 .flat_map(|node| {
                     let (a, b) = (one.children(level, node), other.children(level, node));
-                    (0..FAN_OUT).filter(move |child| a[*child] != b[*child]).map(move |child| node * FAN_OUT + child)
+                    (0..FAN_OUT)
+                        .filter(move |child| a[*child] != b[*child])
+                        .map(move |child| node * FAN_OUT + child)
                 })
                 .collect();
         }

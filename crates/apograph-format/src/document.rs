@@ -154,6 +154,8 @@ pub struct Head {
     pub changed: Timestamp,
     /// Type of the newest version.
     pub r#type: String,
+    /// Something of it was live once, so copies of the published view may hold it.
+    pub ever_live: bool,
 }
 
 impl Head {
@@ -199,6 +201,7 @@ impl Head {
         text(&mut bytes, self.moved_to.as_ref().map_or("", Uri::as_str));
         bytes.extend(self.changed.0.to_le_bytes());
         text(&mut bytes, &self.r#type);
+        bytes.push(u8::from(self.ever_live));
         bytes
     }
 }

@@ -8,7 +8,7 @@ use prost::Message;
 use crate::checkpoint::Checkpoint;
 use crate::header::EntryKind;
 use crate::version::hash_bytes;
-use crate::{Hash, Head, Kind, Lock, Position, State, Timestamp, Uri, VersionRef, proto};
+use crate::{Hash, Head, Kind, Lock, Participants, Position, State, Timestamp, Uri, VersionRef, proto};
 
 /// The facts of an entry, by its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,17 @@ pub struct TransactionFacts {
     pub source: Option<SourcePosition>,
     /// How far an importer has come.
     pub cursor: Option<Cursor>,
+    /// How it stands in the published view; none when nothing of it shows there.
+    pub published: Option<Published>,
+}
+
+/// How a transaction stands in the published view, so that any copy can derive that view partition by partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Partitions that have an entry of this transaction there.
+    pub participants: Participants,
+    /// Commit timestamp before this one there.
+    pub previous: Timestamp,
 }
 
 /// One operation on one document, and the head it leaves.
@@ -57,6 +68,8 @@ pub struct Change {
     pub erased: Vec<Hash>,
     /// Move: the other URI.
     pub counterpart: Option<Uri>,
+    /// Something of the document was live before.
+    pub was_live: bool,
 }
 
 /// What was done to a document.
@@ -177,9 +190,9 @@ impl Facts {
                     source: facts.source.map(source_from_proto).transpose()?,
                 })
             }
-            EntryKind::Checkpoint => Facts::Checkpoint(Checkpoint::from_proto(
-                proto::Checkpoint::decode(bytes).map_err(refused)?,
-            )?),
+            EntryKind::Checkpoint => {
+                Facts::Checkpoint(Checkpoint::from_proto(proto::Checkpoint::decode(bytes).map_err(refused)?)?)
+            }
             EntryKind::Epoch => {
                 let facts = proto::EpochChange::decode(bytes).map_err(refused)?;
                 Facts::Epoch(EpochFacts {
@@ -248,6 +261,7 @@ impl TransactionFacts {
                 .cursor
                 .as_ref()
                 .map(|cursor| proto::Cursor { name: cursor.name.clone(), position: cursor.position.clone() }),
+            published: self.published.as_ref().map(Published::to_proto),
         }
     }
 
@@ -267,6 +281,7 @@ impl TransactionFacts {
             contents: facts.contents.into_iter().map(content).collect::<Result<_, _>>()?,
             source: facts.source.map(source_from_proto).transpose()?,
             cursor: facts.cursor.map(|cursor| Cursor { name: cursor.name, position: cursor.position }),
+            published: facts.published.map(Published::from_proto),
         })
     }
 }
@@ -280,6 +295,7 @@ impl Change {
             versions: self.versions.iter().map(version_to_proto).collect(),
             erased: self.erased.iter().map(hash_bytes).collect(),
             counterpart: self.counterpart.as_ref().map(Uri::to_string).unwrap_or_default(),
+            was_live: self.was_live,
         }
     }
 
@@ -295,7 +311,21 @@ impl Change {
             versions: change.versions.iter().map(version_from_proto).collect::<Result<_, _>>()?,
             erased: hashes(&change.erased)?,
             counterpart: optional_uri(&change.counterpart)?,
+            was_live: change.was_live,
         })
+    }
+}
+
+impl Published {
+    pub(crate) fn to_proto(&self) -> proto::Published {
+        proto::Published { participants: self.participants.0, previous: self.previous.0 }
+    }
+
+    pub(crate) fn from_proto(published: proto::Published) -> Published {
+        Published {
+            participants: Participants(published.participants),
+            previous: Timestamp(published.previous),
+        }
     }
 }
 
@@ -368,27 +398,27 @@ impl Head {
             moved_to: self.moved_to.as_ref().map(Uri::to_string).unwrap_or_default(),
             changed: self.changed.0,
             r#type: self.r#type.clone(),
+            ever_live: self.ever_live,
         }
     }
 
     fn from_proto(head: proto::Head) -> Result<Head, FactsError> {
-        let version = |version: Option<proto::VersionRef>| version.as_ref().map(version_from_proto).transpose();
+        let version =
+            |version: Option<proto::VersionRef>| version.as_ref().map(version_from_proto).transpose();
         Ok(Head {
-            kind: Kind::from_proto(head.kind).ok_or_else(|| refused(format!("unknown kind {}", head.kind)))?,
+            kind: Kind::from_proto(head.kind)
+                .ok_or_else(|| refused(format!("unknown kind {}", head.kind)))?,
             state: State::from_proto(head.state)
                 .ok_or_else(|| refused(format!("unknown state {}", head.state)))?,
             working: version(head.working)?,
             live: version(head.live)?,
-            lock: head.lock.map(|lock| Lock {
-                owner: lock.owner,
-                since: lock.since,
-                expires: lock.expires,
-            }),
+            lock: head.lock.map(|lock| Lock { owner: lock.owner, since: lock.since, expires: lock.expires }),
             history: hash(&head.history)?,
             versions: head.versions,
             moved_to: optional_uri(&head.moved_to)?,
             changed: Timestamp(head.changed),
             r#type: head.r#type,
+            ever_live: head.ever_live,
         })
     }
 }
@@ -438,6 +468,7 @@ pub(crate) mod tests {
             moved_to: None,
             changed: Timestamp(1000),
             r#type: "article".into(),
+            ever_live: true,
         }
     }
 
@@ -455,10 +486,12 @@ pub(crate) mod tests {
                 head,
                 erased: vec![Hash::of(b"gone")],
                 counterpart: Some(Uri::parse("/b").unwrap()),
+                was_live: true,
             }],
             contents: vec![ContentFact { hash: content.hash, bytes: 12, chunks: vec![content.hash] }],
             source: Some(Position { epoch: 1, sequence: 2, hash: Hash::of(b"s") }),
             cursor: Some(Cursor { name: "git:x".into(), position: "abc".into() }),
+            published: Some(Published { participants: Participants(5), previous: Timestamp(3) }),
         };
         (Facts::Transaction(facts), vec![body, content])
     }

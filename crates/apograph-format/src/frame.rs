@@ -128,8 +128,11 @@ impl Heartbeat {
         database: DatabaseId,
         partition: PartitionId,
     ) -> Result<(), SignatureError> {
-        verify(signer, &self.statement(database, partition), &self.signature)
-            .ok_or(SignatureError { what: "heartbeat", at: self.end, signer: *signer })
+        verify(signer, &self.statement(database, partition), &self.signature).ok_or(SignatureError {
+            what: "heartbeat",
+            at: self.end,
+            signer: *signer,
+        })
     }
 
     /// Stored form.

@@ -45,7 +45,8 @@ impl EntryKind {
 /// The fixed part of an entry.
 ///
 /// - `sequence` counts from one and has no gaps; `previous_hash` is the hash of entry `sequence - 1`.
-/// - `timestamp` is strictly increasing within a partition; entries of one transaction share it.
+/// - `timestamp` never falls within a partition. Entries of one transaction share it: in one partition those are any
+///   number of `contents` and then the transaction itself, in other partitions their part of it; nothing else does.
 /// - `previous_timestamp` is the commit timestamp before this one in the whole *database*, so that a reader of
 ///   several partitions knows when it has everything up to a timestamp.
 /// - `synced` is the highest sequence that was durable on the primary when this entry was written: damage at or
@@ -228,11 +229,7 @@ impl EntryHeader {
             ("payloads_bytes", self.payloads_bytes, self.payloads_bytes <= PAYLOADS_BYTES_MAX as u64),
             ("sequence", self.sequence, self.sequence > 0),
             ("timestamp", self.timestamp.0, self.timestamp <= Timestamp::MAX),
-            (
-                "previous_timestamp",
-                self.previous_timestamp.0,
-                self.previous_timestamp < self.timestamp,
-            ),
+            ("previous_timestamp", self.previous_timestamp.0, self.previous_timestamp < self.timestamp),
             ("synced", self.synced, self.synced < self.sequence),
             ("partition", u64::from(self.partition.0), self.participants.contains(self.partition)),
         ];

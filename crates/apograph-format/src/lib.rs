@@ -30,11 +30,15 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/apograph.v1.rs"));
 }
 
-pub use checkpoint::{Checkpoint, SignedDigest};
+pub use checkpoint::{Checkpoint, Scope, SignedDigest};
+pub use digest::Leaf;
 pub use digest::{Digest, DigestKey, DigestTree};
 pub use document::{Head, Kind, Lock, State, VersionRef};
 pub use entry::{Entry, EntryError};
-pub use facts::{Change, ContentFact, Cursor, Facts, FactsError, Operation, SourcePosition};
+pub use facts::{
+    Change, ContentFact, ContentsFacts, Cursor, EpochFacts, Facts, FactsError, Operation, Published,
+    SourcePosition, TransactionFacts,
+};
 pub use frame::{Frame, Heartbeat};
 pub use header::{EntryHeader, EntryKind};
 pub use ids::{DatabaseId, Hash, ServerKey};

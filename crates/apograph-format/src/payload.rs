@@ -100,7 +100,9 @@ impl Payload {
         let [encoding, flags, zero, zero2] = fields.take::<4>();
         let (bytes_checksum, header_checksum) = (fields.u32(), fields.u32());
         let covered = header.split_at(PAYLOAD_HEADER_BYTES - 4).0;
-        if crc32c::crc32c(covered) != header_checksum || (encoding, zero, zero2) != (0, 0, 0) || flags > ERASED
+        if crc32c::crc32c(covered) != header_checksum
+            || (encoding, zero, zero2) != (0, 0, 0)
+            || flags > ERASED
         {
             return Err(PayloadError::Header);
         }
@@ -131,7 +133,9 @@ mod tests {
 
     #[test]
     fn round_trip_and_damage() {
-        for payload in [Payload::of(&b"hello"[..]), Payload::of(Bytes::new()), Payload::erased(Hash::of(b"x"), 9)] {
+        for payload in
+            [Payload::of(&b"hello"[..]), Payload::of(Bytes::new()), Payload::erased(Hash::of(b"x"), 9)]
+        {
             let mut bytes = Vec::new();
             payload.encode(&mut bytes);
             assert_eq!(bytes.len(), payload.stored_bytes());

@@ -25,7 +25,9 @@ pub enum PropertiesError {
         reason: String,
     },
     /// Larger than [`PROPERTIES_BYTES_MAX`].
-    #[error("properties have at most {PROPERTIES_BYTES_MAX} bytes as canonical JSON, these have {found}; put large data into the content")]
+    #[error(
+        "properties have at most {PROPERTIES_BYTES_MAX} bytes as canonical JSON, these have {found}; put large data into the content"
+    )]
     TooLarge {
         /// Bytes of the canonical form.
         found: usize,
@@ -126,7 +128,9 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if value.fract() == 0.0 && value.abs() > EXACT {
-            return Err(E::custom("a whole number beyond 2^53 is not kept exactly by JSON readers; send it as a string"));
+            return Err(E::custom(
+                "a whole number beyond 2^53 is not kept exactly by JSON readers; send it as a string",
+            ));
         }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
@@ -163,7 +167,8 @@ mod tests {
 
     #[test]
     fn canonical_form() {
-        let properties = Properties::parse("{ \"b\": [1, 2.5, null], \"a\": {\"z\": true, \"é\": \"x\"} }").unwrap();
+        let properties =
+            Properties::parse("{ \"b\": [1, 2.5, null], \"a\": {\"z\": true, \"é\": \"x\"} }").unwrap();
         assert_eq!(properties.as_str(), r#"{"a":{"z":true,"é":"x"},"b":[1,2.5,null]}"#);
         assert_eq!(Properties::parse(properties.as_str()).unwrap(), properties);
     }

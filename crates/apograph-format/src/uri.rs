@@ -121,7 +121,8 @@ mod tests {
     #[test]
     fn accepts() {
         let longest = format!("/{}", "a".repeat(URI_BYTES_MAX - 1));
-        for good in ["/a", "/a/b.md", "/Zürich/naïve file", "/...", "/a/.b", "/_system/servers/x", &longest] {
+        for good in ["/a", "/a/b.md", "/Zürich/naïve file", "/...", "/a/.b", "/_system/servers/x", &longest]
+        {
             assert_eq!(Uri::parse(good).map(|uri| uri.as_str().to_owned()), Ok(good.to_owned()));
         }
     }

@@ -77,7 +77,12 @@ impl Version {
             comment: self.comment.clone(),
             origin: self.origin.as_ref().map(|origin| proto::Origin {
                 uri: origin.document.as_ref().map(|(uri, _)| uri.to_string()).unwrap_or_default(),
-                version: origin.document.as_ref().and_then(|(_, id)| id.as_ref()).map(hash_bytes).unwrap_or_default(),
+                version: origin
+                    .document
+                    .as_ref()
+                    .and_then(|(_, id)| id.as_ref())
+                    .map(hash_bytes)
+                    .unwrap_or_default(),
                 server: origin.server.clone(),
                 external: origin.external.clone(),
             }),
@@ -90,7 +95,8 @@ impl Version {
     pub fn decode(bytes: &[u8]) -> Result<Version, VersionError> {
         let refused = |reason: String| VersionError { reason };
         let version = proto::Version::decode(bytes).map_err(|error| refused(error.to_string()))?;
-        let hash = |bytes: &Bytes| Hash::from_slice(bytes).ok_or_else(|| refused("a hash has 32 bytes".into()));
+        let hash =
+            |bytes: &Bytes| Hash::from_slice(bytes).ok_or_else(|| refused("a hash has 32 bytes".into()));
         let content = match &version.content {
             None => None,
             Some(content) => Some(Content {
@@ -103,7 +109,8 @@ impl Version {
             number: version.number,
             parents: version.parents.iter().map(hash).collect::<Result<_, _>>()?,
             r#type: version.r#type,
-            properties: Properties::from_stored(&version.properties).map_err(|error| refused(error.to_string()))?,
+            properties: Properties::from_stored(&version.properties)
+                .map_err(|error| refused(error.to_string()))?,
             content,
             author: version.author,
             time: version.time,
