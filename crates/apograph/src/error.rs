@@ -1,0 +1,300 @@
+//! Why something was not done. Small structs with the facts; codes and statuses are the server's business.
+
+use std::time::Duration;
+
+use apograph_format::{Position, Timestamp, Token, Uri, View};
+
+use crate::spool::SpoolError;
+
+/// This server does not take edits of this database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this server holds a {role} of the database; edits go to its primary{}", self.primary_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default())]
+pub struct ReadOnly {
+    /// What it is.
+    pub role: crate::Role,
+    /// Where the primary is, if known.
+    pub primary_url: Option<String>,
+}
+
+/// Why a transaction was refused. Nothing of it was done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Not the primary.
+    #[error(transparent)]
+    ReadOnly(#[from] ReadOnly),
+    /// An operation cannot be done.
+    #[error("operation {index} on {uri}: {refusal}")]
+    Refused {
+        /// Which operation, counted from zero.
+        index: usize,
+        /// On which document.
+        uri: Uri,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The transaction as a whole cannot be done.
+    #[error(transparent)]
+    Transaction(#[from] TransactionRefusal),
+    /// A content could not be read back.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The server cannot go on: disk full, sync failed, damage. The reason is in `status`.
+    #[error("the database does not take writes: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// Too many transactions wait.
+    #[error("too many transactions wait for the committer; try again")]
+    Busy,
+    /// The state could not be read.
+    #[error(transparent)]
+    Store(#[from] apograph_store::StoreError),
+}
+
+/// Why one operation cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such document.
+    #[error("there is no such document")]
+    NotFound,
+    /// It is in the trash.
+    #[error("the document is in the trash{}; restore it first", self.moved())]
+    Trashed {
+        /// Where it was moved, if that is why.
+        moved_to: Option<Uri>,
+    },
+    /// It exists already.
+    #[error("the document exists")]
+    Exists,
+    /// Another version is the working version.
+    #[error("the working version is {}, not the expected one", .found.map_or("absent".to_owned(), |number| number.to_string()))]
+    VersionMismatch {
+        /// Number of the working version.
+        found: Option<u64>,
+    },
+    /// Somebody works on it.
+    #[error("{owner} has locked the document until {}", apograph_format::timestamp::rfc3339(*.expires))]
+    Locked {
+        /// Who.
+        owner: String,
+        /// Until when, microseconds since 1970.
+        expires: i64,
+    },
+    /// There is no such version.
+    #[error("the document has no version {number}")]
+    NoSuchVersion {
+        /// Its number.
+        number: u64,
+    },
+    /// Nothing is live.
+    #[error("nothing of the document is published")]
+    NotPublished,
+    /// Not in the trash.
+    #[error("the document is not in the trash")]
+    NotTrashed,
+    /// Nobody works on it.
+    #[error("the document is not locked")]
+    NotLocked,
+    /// System kinds live under `/_system/`, others do not; and a kind does not change.
+    #[error("{reason}")]
+    Kind {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A limit.
+    #[error("{what} has at most {max} bytes, {found} were given")]
+    TooLong {
+        /// What.
+        what: &'static str,
+        /// How much is allowed.
+        max: usize,
+        /// How much was given.
+        found: usize,
+    },
+    /// Only an administrator may.
+    #[error("only an administrator may {what}")]
+    Privileged {
+        /// What.
+        what: &'static str,
+    },
+}
+
+impl Refusal {
+    fn moved(&self) -> String {
+        match self {
+            Refusal::Trashed { moved_to: Some(uri) } => format!(" (it was moved to {uri})"),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Why a transaction as a whole cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionRefusal {
+    /// Nothing to do.
+    #[error("the transaction has no operations")]
+    Empty,
+    /// A limit.
+    #[error("{what}: at most {max}, {found} were given")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// How much is allowed.
+        max: usize,
+        /// How much was given.
+        found: usize,
+    },
+    /// The cursor stands elsewhere: somebody else imports, or this was done before.
+    #[error("the cursor {name} stands at {}, not where the caller believes", .found.as_deref().unwrap_or("no position"))]
+    Cursor {
+        /// Which cursor.
+        name: String,
+        /// Where it stands.
+        found: Option<String>,
+    },
+    /// A purge shares its transaction with other operations.
+    #[error("a purge stands alone in its transaction")]
+    PurgeNotAlone,
+}
+
+/// Why a read was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such document, or nothing of it that this reader asked for.
+    #[error("{uri}: {refusal}")]
+    Refused {
+        /// The document.
+        uri: Uri,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Below the history horizon.
+    #[error("history before {horizon} is gone; {asked} was asked for")]
+    BelowHorizon {
+        /// The oldest time that can be read.
+        horizon: Timestamp,
+        /// The time asked for.
+        asked: Timestamp,
+    },
+    /// Not reached yet.
+    #[error("{asked} lies ahead of the visible timestamp {visible}")]
+    Ahead {
+        /// What can be read.
+        visible: Timestamp,
+        /// The time asked for.
+        asked: Timestamp,
+    },
+    /// This server does not hold that view.
+    #[error("this server does not hold the {view} view")]
+    NoSuchView {
+        /// The view.
+        view: View,
+    },
+    /// The bytes were erased by a purge, or have not come.
+    #[error("the content of {uri} is not here: it was purged")]
+    Erased {
+        /// The document.
+        uri: Uri,
+    },
+    /// The store failed: damage, or the disk.
+    #[error(transparent)]
+    Store(#[from] apograph_store::StoreError),
+}
+
+/// Why waiting for a token ended without it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// Not reached in time.
+    #[error("not reached after {waited:?}: the visible timestamp is {visible}, {asked} was asked for")]
+    TimedOut {
+        /// How long it waited.
+        waited: Duration,
+        /// What can be read.
+        visible: Timestamp,
+        /// What was asked for.
+        asked: Timestamp,
+    },
+    /// A failover cut that history off, or the token is from another database.
+    #[error("the history of token {asked} is not the history of this server, which is in epoch {epoch}")]
+    OtherHistory {
+        /// What was asked for.
+        asked: Token,
+        /// The epoch here.
+        epoch: u64,
+    },
+}
+
+/// Why a copy cannot be fed from where it is.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The journal does not reach back so far: the copy has to synchronize.
+    #[error("the journal begins at {start}; {asked} lies before it")]
+    OutOfWindow {
+        /// Where the journal begins.
+        start: Position,
+        /// Where the copy is.
+        asked: Position,
+    },
+    /// The copy has a history that this server does not have.
+    #[error("{asked} is not a position of this history; the last common one known is {common}")]
+    UnknownPosition {
+        /// Where the copy is.
+        asked: Position,
+        /// The last position that is surely common.
+        common: Position,
+    },
+    /// No such view here.
+    #[error("this server cannot give the {view} view")]
+    NoSuchView {
+        /// The view.
+        view: View,
+    },
+    /// No such partition.
+    #[error("there is no partition {partition}")]
+    NoSuchPartition {
+        /// The partition.
+        partition: u16,
+    },
+    /// The journal cannot be read.
+    #[error("the journal cannot be read: {reason}")]
+    Damaged {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a copy did not take what arrived. The link stops with this reason; nothing of it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError {
+    /// What arrived is not the next entry: damaged or misdirected on its way.
+    #[error("what arrived was refused: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// A signature is not the primary's.
+    #[error("{reason}")]
+    Signature {
+        /// Which, and whose.
+        reason: String,
+    },
+    /// The copy differs from its source.
+    #[error("partition {partition} differs from its source at the checkpoint {at}: digest {found}, expected {expected}")]
+    Diverged {
+        /// The partition.
+        partition: u16,
+        /// Where.
+        at: Position,
+        /// What the source has.
+        expected: apograph_format::Digest,
+        /// What is here.
+        found: apograph_format::Digest,
+    },
+    /// This server cannot go on: disk full, sync failed, damage.
+    #[error("this server does not take entries: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
