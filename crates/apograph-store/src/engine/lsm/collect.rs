@@ -1,0 +1,113 @@
+//! Which entries a merge may drop: history that nobody can see, and keys that are being erased.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
+
+use super::entry::decode_header;
+use crate::engine::{RESERVED_KEY, Space};
+
+/// What merges of both trees go by.
+pub(super) struct Collection {
+    horizon: AtomicU64,
+    /// Keys that are being erased; empty but during `erase`, when no other merge runs.
+    erasing: RwLock<Arc<HashSet<Vec<u8>>>>,
+}
+
+impl Collection {
+    pub(super) fn new(horizon: u64) -> Self {
+        Self { horizon: AtomicU64::new(horizon), erasing: RwLock::default() }
+    }
+
+    pub(super) fn horizon(&self) -> u64 {
+        self.horizon.load(Ordering::Acquire)
+    }
+
+    pub(super) fn raise_horizon(&self, to: u64) {
+        self.horizon.fetch_max(to, Ordering::AcqRel);
+    }
+
+    pub(super) fn set_erasing(&self, keys: HashSet<Vec<u8>>) {
+        *self.erasing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    fn erasing(&self) -> Arc<HashSet<Vec<u8>>> {
+        Arc::clone(&self.erasing.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Makes a [`Collector`] for every merge of one tree.
+pub(super) struct Collectors {
+    pub(super) space: Space,
+    pub(super) collection: Arc<Collection>,
+}
+
+impl Factory for Collectors {
+    fn name(&self) -> &str {
+        "apograph history"
+    }
+
+    fn make_filter(&self, context: &Context) -> Box<dyn CompactionFilter> {
+        Box::new(Collector {
+            horizon: match self.space {
+                Space::Documents => self.collection.horizon(),
+                Space::Bodies => u64::MAX,
+            },
+            erasing: self.collection.erasing(),
+            is_last_level: context.is_last_level,
+            space: self.space,
+            key: Vec::new(),
+            shadowed: false,
+        })
+    }
+}
+
+/// Sees all entries of a merge, by key, and for one key the newest first.
+struct Collector {
+    horizon: u64,
+    erasing: Arc<HashSet<Vec<u8>>>,
+    is_last_level: bool,
+    space: Space,
+    /// The key of the entry before.
+    key: Vec<u8>,
+    /// Whether a newer entry of `key` at or below the horizon was seen.
+    shadowed: bool,
+}
+
+impl Collector {
+    fn keeps(&mut self, key: &[u8], value: &[u8]) -> bool {
+        if self.key != key {
+            self.key.clear();
+            self.key.extend_from_slice(key);
+            self.shadowed = false;
+        }
+        if !self.erasing.is_empty() && self.erasing.contains(key) {
+            return false;
+        }
+        // An entry that is too short is damage: kept, so that reading it says so.
+        let Some((version, deleted)) = decode_header(value) else { return true };
+        if self.shadowed {
+            return false;
+        }
+        // Of the marker only the newest counts, whatever the horizon.
+        let is_marker = self.space == Space::Documents && key == RESERVED_KEY;
+        self.shadowed = version <= self.horizon || is_marker;
+        // In the last level there is nothing older that a deletion would have to hide.
+        !(deleted && self.shadowed && self.is_last_level)
+    }
+}
+
+impl CompactionFilter for Collector {
+    fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
+        let keeps = self.keeps(item.key(), &item.value()?);
+        // `Destroy` leaves nothing behind. That is right here: an older version is either in this merge, and dropped
+        // too, or hidden by the newer one that is kept.
+        Ok(if keeps { Verdict::Keep } else { Verdict::Destroy })
+    }
+}

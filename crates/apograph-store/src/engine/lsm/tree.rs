@@ -1,0 +1,173 @@
+//! One LSM tree: versions in, versions out, and the library's errors turned into ours.
+
+use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use lsm_tree::{
+    AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Slice,
+    compaction::Leveled,
+    config::{BlockSizePolicy, CompressionPolicy},
+};
+
+use super::{
+    Compression, LsmOptions,
+    collect::{Collection, Collectors},
+    entry,
+    folder::{io_error, sync_folder},
+    manifest,
+    reading::{Scan, decode, guarded},
+};
+use crate::engine::{EngineError, Entries, Erased, KeyRange, Space, VERSION_MAX, Write};
+
+/// The library numbers its file sets from 0 and hides those above a reader's number; ours start far above.
+const NUMBER_BASE: u64 = 1 << 32;
+
+/// The library's own watermark: above its file sets, so that old ones go, and below every entry, so that it never
+/// drops one.
+const WATERMARK: u64 = NUMBER_BASE;
+
+/// Tables of this size, after compression. A merge takes at most some fifty of them.
+const TABLE_BYTES: u64 = 32 << 20;
+
+pub(super) struct Tree {
+    space: Space,
+    path: PathBuf,
+    tree: AnyTree,
+    merges: Arc<Leveled>,
+}
+
+impl Tree {
+    pub(super) fn open(
+        space: Space,
+        path: PathBuf,
+        may_create: bool,
+        collection: &Arc<Collection>,
+        cache: &Arc<Cache>,
+        files: &Arc<DescriptorTable>,
+        options: &LsmOptions,
+    ) -> Result<Self, EngineError> {
+        manifest::check(&path, may_create)?;
+        let compression = match options.compression {
+            Compression::None => CompressionType::None,
+            Compression::Lz4 => CompressionType::Lz4,
+        };
+        let collectors = Collectors { space, collection: Arc::clone(collection) };
+        let config = Config::new(&path, Default::default(), Default::default())
+            .use_cache(Arc::clone(cache))
+            .use_descriptor_table(Some(Arc::clone(files)))
+            .data_block_compression_policy(CompressionPolicy::all(compression))
+            .data_block_size_policy(BlockSizePolicy::all(options.block_bytes))
+            .with_compaction_filter_factory(Some(Arc::new(collectors)));
+        let tree = guarded(&path, || config.open())?;
+        let merges = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
+        Ok(Self { space, path, tree, merges })
+    }
+
+    pub(super) fn insert(&self, write: &Write, at: u64) {
+        let value = entry::encode(write.value.as_ref(), at);
+        self.tree.insert(Slice::new(&write.key), Slice::from(value), NUMBER_BASE + at);
+    }
+
+    pub(super) fn get(&self, key: &[u8], at: u64) -> Result<Option<Bytes>, EngineError> {
+        let number = self.read_number(at);
+        match guarded(&self.path, || self.tree.get(key, number))? {
+            Some(stored) => decode(&self.path, stored),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn range(&self, keys: &KeyRange, at: u64) -> Entries {
+        if keys.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        let number = self.read_number(at);
+        let items = match &keys.upper {
+            Some(upper) => self.tree.range(&keys.lower[..]..&upper[..], number, None),
+            None => self.tree.range(&keys.lower[..].., number, None),
+        };
+        Box::new(Scan::new(items, self.space, self.path.clone()))
+    }
+
+    /// The highest version in a table. The flush wrote everything before it, see the module of the engine.
+    pub(super) fn persisted(&self) -> Option<u64> {
+        self.tree.get_highest_persisted_seqno().map(|number| number.saturating_sub(NUMBER_BASE))
+    }
+
+    pub(super) fn seal(&self) {
+        self.tree.rotate_memtable();
+    }
+
+    /// Writes sealed memtables to tables; files and folders are synced on return.
+    pub(super) fn flush(&self) -> Result<(), EngineError> {
+        guarded(&self.path, || {
+            let lock = self.tree.get_flush_lock();
+            self.tree.flush(&lock, WATERMARK)
+        })?;
+        Ok(())
+    }
+
+    /// Merges once where the levels ask for it; `false` if they do not.
+    pub(super) fn merge_step(&self) -> Result<bool, EngineError> {
+        let before = self.tree.current_version().id();
+        guarded(&self.path, || self.tree.compact(self.merges.clone(), WATERMARK))?;
+        Ok(self.tree.current_version().id() != before)
+    }
+
+    /// Rewrites the whole tree without some keys. The caller has flushed, and no other merge or flush runs.
+    pub(super) fn erase(
+        &self,
+        collection: &Collection,
+        keys: HashSet<Vec<u8>>,
+    ) -> Result<Erased, EngineError> {
+        if self.holds_any(&keys)? {
+            collection.set_erasing(keys);
+            let merged = guarded(&self.path, || self.tree.major_compact(TABLE_BYTES, WATERMARK));
+            collection.set_erasing(HashSet::new());
+            merged?;
+        }
+        self.without_old_files()
+    }
+
+    /// Whether any version of one of the keys is stored; deletions are entries too.
+    fn holds_any(&self, keys: &HashSet<Vec<u8>>) -> Result<bool, EngineError> {
+        let number = NUMBER_BASE + VERSION_MAX + 1;
+        for key in keys {
+            if guarded(&self.path, || self.tree.get(key, number))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Old tables are removed when their last reader is done with them.
+    fn without_old_files(&self) -> Result<Erased, EngineError> {
+        let tables = self.path.join("tables");
+        let read = || -> std::io::Result<usize> {
+            sync_folder(&tables)?;
+            Ok(fs::read_dir(&tables)?.count())
+        };
+        let on_disk = read().map_err(|source| io_error(&tables, source))?;
+        Ok(if on_disk > self.tree.table_count() { Erased::PinnedByReaders } else { Erased::Done })
+    }
+
+    pub(super) fn memtable_bytes(&self) -> u64 {
+        self.tree.active_memtable().size()
+    }
+
+    pub(super) fn l0_runs(&self) -> usize {
+        self.tree.l0_run_count()
+    }
+
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.tree.disk_space()
+    }
+
+    /// The library's reads see what is strictly below their number.
+    fn read_number(&self, at: u64) -> u64 {
+        let at = match self.space {
+            Space::Documents => at.min(VERSION_MAX),
+            Space::Bodies => VERSION_MAX,
+        };
+        NUMBER_BASE + at + 1
+    }
+}

@@ -1,0 +1,273 @@
+//! What the engine on disk promises beyond the model: recovery, history, erasure from files, refusals.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::{fs, path::Path};
+
+use apograph_store::engine::{
+    Batch, Engine, EngineError, Erased, KeyRange, Lsm, LsmOptions, Pressure, Space, VERSION_MAX,
+};
+
+fn open(folder: &Path) -> Lsm {
+    Lsm::open(folder, &LsmOptions::default()).unwrap()
+}
+
+fn put(engine: &Lsm, key: &str, value: &str, at: u64) {
+    let mut batch = Batch::new();
+    batch.put(key.to_owned(), value.to_owned());
+    engine.write(&batch, at).unwrap();
+}
+
+fn get(engine: &Lsm, key: &str, at: u64) -> Option<String> {
+    let value = engine.get(Space::Documents, key.as_bytes(), at).unwrap()?;
+    Some(String::from_utf8(value.to_vec()).unwrap())
+}
+
+fn merge(engine: &Lsm) {
+    while engine.maintain().unwrap() {}
+}
+
+/// The library's own watermark loses the value that is visible at it; this is why the engine has its own filter.
+#[test]
+fn the_value_visible_at_the_horizon_survives_merging() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    for (value, at) in [("a", 10), ("b", 20), ("c", 30), ("d", 40), ("e", 50)] {
+        put(&engine, "key", value, at);
+        engine.flush().unwrap();
+    }
+    engine.raise_horizon(25).unwrap();
+    merge(&engine);
+    assert_eq!(get(&engine, "key", 25).as_deref(), Some("b"));
+    assert_eq!(get(&engine, "key", 39).as_deref(), Some("c"));
+    assert_eq!(get(&engine, "key", 50).as_deref(), Some("e"));
+    assert_eq!(get(&engine, "key", 15), None, "below the horizon, and collected");
+}
+
+/// A merge drops the entry that carried the highest version; how far the store got must not fall back with it.
+#[test]
+fn persisted_never_falls() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    for at in 1..=8 {
+        let mut batch = Batch::new();
+        if at % 2 == 1 {
+            batch.put("key", "value")
+        } else {
+            batch.delete("key")
+        }
+        engine.write(&batch, at).unwrap();
+        engine.flush().unwrap();
+        engine.raise_horizon(at).unwrap();
+    }
+    merge(&engine);
+    engine.erase(&[(Space::Documents, b"key")]).unwrap();
+    assert_eq!(engine.persisted(), Some(8));
+    drop(engine);
+    assert_eq!(open(folder.path()).persisted(), Some(8));
+}
+
+#[test]
+fn a_batch_of_bodies_only_is_persisted_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut batch = Batch::new();
+    batch.put_body("hash", "body");
+    engine.write(&batch, 7).unwrap();
+    engine.flush().unwrap();
+    drop(engine);
+    let engine = open(folder.path());
+    assert_eq!(engine.persisted(), Some(7));
+    assert_eq!(engine.get(Space::Bodies, b"hash", 0).unwrap().unwrap(), "body");
+}
+
+/// A crash between the flushes of the two trees leaves bodies that are ahead of the documents.
+#[test]
+fn replay_over_bodies_that_are_ahead_gives_the_same_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let batch = |at: u64| {
+        let mut batch = Batch::new();
+        batch.put(format!("head-{}", at % 7), format!("title-{at}"));
+        batch.put_body(format!("body-{}", at % 11), format!("text-{}", at % 11));
+        batch
+    };
+    let engine = open(folder.path());
+    (1..=20).for_each(|at| engine.write(&batch(at), at).unwrap());
+    engine.flush().unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    copy(&folder.path().join("documents"), &kept.path().join("documents"));
+    (21..=40).for_each(|at| engine.write(&batch(at), at).unwrap());
+    engine.flush().unwrap();
+    let everything = |engine: &Lsm| {
+        [Space::Documents, Space::Bodies].map(|space| {
+            (20..=50)
+                .map(|at| engine.range(space, &KeyRange::all(), at).map(Result::unwrap).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
+        })
+    };
+    let expected = everything(&engine);
+    drop(engine);
+
+    fs::remove_dir_all(folder.path().join("documents")).unwrap();
+    copy(&kept.path().join("documents"), &folder.path().join("documents"));
+    let engine = open(folder.path());
+    assert_eq!(engine.persisted(), Some(20));
+    (15..=40).for_each(|at| engine.write(&batch(at), at).unwrap());
+    assert_eq!(everything(&engine), expected);
+    engine.flush().unwrap();
+    merge(&engine);
+    assert_eq!(everything(&engine), expected);
+}
+
+#[test]
+fn erased_bytes_are_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        LsmOptions { compression: apograph_store::engine::Compression::None, ..LsmOptions::default() };
+    let engine = Lsm::open(folder.path(), &options).unwrap();
+    for at in 1..200 {
+        let mut batch = Batch::new();
+        batch.put(format!("head-{}", at % 50), format!("title-{at}"));
+        batch.put_body(format!("body-{at}"), format!("text-{at}-end"));
+        engine.write(&batch, at).unwrap();
+        if at % 30 == 0 {
+            engine.flush().unwrap();
+            merge(&engine);
+        }
+    }
+    assert!(!files_with(folder.path(), b"text-31-end").is_empty());
+    let keys: [(Space, &[u8]); 3] =
+        [(Space::Bodies, b"body-31"), (Space::Bodies, b"body-199"), (Space::Documents, b"head-31")];
+    assert_eq!(engine.erase(&keys).unwrap(), Erased::Done);
+    for gone in ["text-31-end", "text-199-end", "title-31", "title-181", "body-31", "head-31"] {
+        assert_eq!(files_with(folder.path(), gone.as_bytes()), Vec::<String>::new(), "{gone}");
+    }
+    assert_eq!(engine.get(Space::Bodies, b"body-31", 0).unwrap(), None);
+    assert_eq!(get(&engine, "head-32", 150).as_deref(), Some("title-132"), "history of others is kept");
+    assert_eq!(engine.persisted(), Some(199));
+}
+
+#[test]
+fn erasing_tells_of_readers_that_pin_an_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    put(&engine, "a", "1", 1);
+    put(&engine, "b", "2", 2);
+    engine.flush().unwrap();
+    let mut entries = engine.range(Space::Documents, &KeyRange::all(), 2);
+    assert_eq!(entries.next().unwrap().unwrap().0, "a");
+    let keys: [(Space, &[u8]); 1] = [(Space::Documents, b"b")];
+    assert_eq!(engine.erase(&keys).unwrap(), Erased::PinnedByReaders);
+    assert_eq!(entries.next().unwrap().unwrap().0, "b", "a snapshot stays what it was");
+    drop(entries);
+    assert_eq!(engine.erase(&keys).unwrap(), Erased::Done);
+}
+
+#[test]
+fn a_range_is_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    put(&engine, "a", "1", 1);
+    put(&engine, "b", "1", 2);
+    let entries = engine.range(Space::Documents, &KeyRange::all(), 2);
+    put(&engine, "b", "changed", 3);
+    put(&engine, "c", "new", 4);
+    engine.flush().unwrap();
+    engine.raise_horizon(4).unwrap();
+    merge(&engine);
+    let values: Vec<_> = entries.map(|entry| entry.unwrap().1).collect();
+    assert_eq!(values, ["1", "1"]);
+}
+
+#[test]
+fn pressure_rises_with_the_memtable_and_falls_with_maintenance() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LsmOptions { memtable_bytes: 10_000, ..LsmOptions::default() };
+    let engine = Lsm::open(folder.path(), &options).unwrap();
+    let mut seen = Vec::new();
+    for at in 1.. {
+        let pressure = engine.pressure();
+        if pressure == Pressure::Stop {
+            break;
+        }
+        seen.push(pressure);
+        put(&engine, &format!("key-{at}"), &"x".repeat(100), at);
+    }
+    assert_eq!(seen.first(), Some(&Pressure::None));
+    assert!(matches!(seen.last(), Some(Pressure::Slow(_))));
+    assert!(engine.maintain().unwrap());
+    assert_eq!(engine.pressure(), Pressure::None);
+}
+
+#[test]
+fn mistakes_are_refused_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    put(&engine, "a", "1", 5);
+    let write = |key: Vec<u8>, at| {
+        let mut batch = Batch::new();
+        batch.put("fine", "1");
+        batch.put(key, "1");
+        engine.write(&batch, at)
+    };
+    assert!(matches!(write(b"k".to_vec(), 4), Err(EngineError::VersionOrder { at: 4, last: 5 })));
+    assert!(matches!(write(b"k".to_vec(), VERSION_MAX + 1), Err(EngineError::VersionRange { .. })));
+    for key in [vec![], vec![0], vec![1; 70_000]] {
+        assert!(matches!(write(key, 6), Err(EngineError::Key { .. })));
+    }
+    assert_eq!(get(&engine, "fine", u64::MAX), None);
+    write(b"k".to_vec(), VERSION_MAX).unwrap();
+    assert_eq!(get(&engine, "k", VERSION_MAX - 1), None);
+    assert_eq!(get(&engine, "k", VERSION_MAX).as_deref(), Some("1"));
+}
+
+#[test]
+fn a_folder_has_one_user_and_one_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    engine.raise_horizon(9).unwrap();
+    let again = || Lsm::open(folder.path(), &LsmOptions::default()).map(|_| ());
+    assert!(matches!(again(), Err(EngineError::InUse { .. })));
+    drop(engine);
+    assert_eq!(open(folder.path()).horizon(), 9);
+
+    let header = folder.path().join("header");
+    let was = fs::read(&header).unwrap();
+    assert_eq!(String::from_utf8_lossy(&was), "apograph-store 1\nstate ready\nhorizon 9\ncrc32c 0d9c553c\n");
+    let body = "apograph-store 2\nsomething else\n";
+    fs::write(&header, format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))).unwrap();
+    assert!(matches!(again(), Err(EngineError::Format { found, supported: 1, .. }) if found == "2"));
+    for damaged in [&was[1..], &was[..20], b"", b"crc32c 00000000\n"] {
+        fs::write(&header, damaged).unwrap();
+        assert!(matches!(again(), Err(EngineError::Damaged { .. })));
+    }
+    fs::remove_file(&header).unwrap();
+    assert!(matches!(again(), Err(EngineError::Damaged { .. })), "trees without a header");
+    fs::write(&header, &was).unwrap();
+    again().unwrap();
+}
+
+fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, bytes));
+        } else if fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
