@@ -1,1 +1,11 @@
-//! HTTP requests and answers of Apograph as types, and the client that speaks them.
+//! HTTP of Apograph: requests and answers as types ([`types`]), and a [`Client`] that speaks them.
+//!
+//! The server builds its answers from the same types, so both sides agree by construction. Requests refuse unknown
+//! fields; answers take them, so that an older client reads a newer server.
+
+pub mod client;
+pub mod header;
+pub mod media_type;
+pub mod types;
+
+//pub use client::{Client, ClientError};

@@ -1,0 +1,8 @@
+//! Names of the headers that Apograph gives a meaning.
+
+/// On every answer: the version of the server's software. An answer without it is not from Apograph.
+pub const APOGRAPH: &str = "apograph";
+/// On the answer to a contents request: number of the version that the bytes belong to.
+pub const VERSION: &str = "apograph-version";
+/// On the answer to a write and to a contents request: the token of what was written or read.
+pub const TOKEN: &str = "apograph-token";

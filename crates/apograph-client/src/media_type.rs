@@ -1,0 +1,12 @@
+//! Media types of requests and answers.
+
+/// JSON.
+pub const JSON: &str = "application/json";
+/// One JSON value per line: bulk transactions and exports.
+pub const NDJSON: &str = "application/x-ndjson";
+/// Errors, RFC 9457.
+pub const PROBLEM: &str = "application/problem+json";
+/// Journal entries, as they stand on disk, and heartbeats between them.
+pub const JOURNAL: &str = "application/vnd.apograph.journal";
+/// Bytes of which nothing is known.
+pub const BYTES: &str = "application/octet-stream";

@@ -1,0 +1,39 @@
+//! `GET /v1/databases/{db}/handshake?view=`: what a copy must know before it follows.
+
+use apograph_format::{DatabaseId, Timestamp, View};
+use serde::{Deserialize, Serialize};
+
+use super::ServerIdentity;
+
+/// What a source says to a copy at the beginning of every contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Handshake {
+    /// Version of the protocol of links.
+    pub protocol: u32,
+    /// Version of the source's software.
+    pub software: String,
+    /// Identity of the database.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub database: DatabaseId,
+    /// Name of the database at the source.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: u16,
+    /// Epoch of its history.
+    pub epoch: u64,
+    /// The view that will be given.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub view: View,
+    /// Keys of the digests that this view lets a copy compute: pairs of view and hex.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Vec<String>>))]
+    pub digest_keys: Vec<(View, String)>,
+    /// Who signs checkpoints, if the source knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<ServerIdentity>,
+    /// Who answers.
+    pub server: ServerIdentity,
+    /// Everything up to here can be read at the source.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub visible: Timestamp,
+}

@@ -1,0 +1,36 @@
+//! What travels, one file per resource.
+//!
+//! Numbers of versions and commit timestamps (microseconds since 1970) are JSON numbers; times of authors are
+//! RFC 3339; hashes and keys are lower-case hex; a member that is not known is absent, never zero or empty.
+
+pub mod content;
+pub mod cursor;
+pub mod document;
+pub mod handshake;
+pub mod health;
+pub mod history;
+pub mod link;
+pub mod list;
+pub mod problem;
+pub mod status;
+pub mod time;
+pub mod transaction;
+
+pub use content::{ContentQuery, ReadQuery, ReadState};
+pub use cursor::CursorAnswer;
+pub use document::{ContentView, DocumentAnswer, DocumentRequest, DocumentView, LockView, OriginView};
+pub use handshake::Handshake;
+pub use health::Health;
+pub use history::{HistoryItem, HistoryPage};
+pub use link::{
+    LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkProof, LinkReport, LinkState, LinkStatus,
+    ReportDigest, ReportPartition,
+};
+pub use list::{ListItem, ListPage};
+pub use problem::Problem;
+pub use status::{DatabaseStatus, PartitionStatus, Role, ServerIdentity, Status, ViewStatus};
+pub use time::AuthorTime;
+pub use transaction::{
+    BulkAnswer, CursorMove, Lock, Move, Operation, OperationResult, Precondition, Publish, Put, Target,
+    TransactionAnswer, TransactionRequest,
+};
