@@ -31,7 +31,7 @@ use std::{
 };
 
 /// Names of the candidates; see `candidate::open`.
-const ENGINES: &[&str] = &["lsm", "lsm-plain", "lsm-16k", "fjall", "redb"];
+const ENGINES: &[&str] = &["lsm", "lsm-lz4", "fjall", "redb"];
 const PHASES: &[&str] = &["apply", "recover", "read"];
 
 fn main() {

@@ -26,9 +26,8 @@ pub trait Candidate: Send {
 /// All get 32 MiB of cache and 2 × 16 MiB of write buffer, or the same sum where they do not tell them apart.
 pub fn open(engine: &str, folder: &Path) -> Box<dyn Candidate> {
     match engine {
-        "lsm" => Box::new(LsmTree::open(folder, true, 4 << 10)),
-        "lsm-plain" => Box::new(LsmTree::open(folder, false, 4 << 10)),
-        "lsm-16k" => Box::new(LsmTree::open(folder, true, 16 << 10)),
+        "lsm" => Box::new(LsmTree::open(folder, false, 4 << 10)),
+        "lsm-lz4" => Box::new(LsmTree::open(folder, true, 16 << 10)),
         "fjall" => Box::new(Fjall::open(folder)),
         "redb" => Box::new(Redb::open(folder)),
         _ => panic!("{engine}: no such candidate"),

@@ -31,7 +31,7 @@ impl Fjall {
         let options = || {
             KeyspaceCreateOptions::default()
                 .max_memtable_size(16 << 20)
-                .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+                .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
         };
         let documents = database.keyspace("documents", options).unwrap();
         let bodies = database.keyspace("bodies", options).unwrap();

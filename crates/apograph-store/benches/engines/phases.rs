@@ -31,8 +31,9 @@ fn apply(engine: &str, folder: &Path, workload: &Workload, documents: u64) {
     figure("01 apply and persist 90 %, documents/s", durable as f64 / seconds(start));
     store.settle();
     figure("02 the same until merged, documents/s", durable as f64 / seconds(start));
+    figure("03 processor time of that, s", processor_seconds());
     (durable..durable + documents / 100).for_each(|index| store.apply(&workload.transaction(index)));
-    figure("03 peak memory while applying, MiB", peak_mib());
+    figure("04 peak memory while applying, MiB", peak_mib());
     std::process::abort();
 }
 
@@ -40,16 +41,16 @@ fn apply(engine: &str, folder: &Path, workload: &Workload, documents: u64) {
 fn recover(engine: &str, folder: &Path, workload: &Workload, documents: u64) {
     let start = Instant::now();
     let mut store = candidate::open(engine, folder);
-    figure("04 reopen after the crash, ms", seconds(start) * 1e3);
+    figure("05 reopen after the crash, ms", seconds(start) * 1e3);
     let persisted = store.persisted().expect("nine tenths are durable");
     assert!(persisted >= workload::timestamp(documents / 10 * 9 - 1), "durable transactions are lost");
     let start = Instant::now();
     (documents / 10 * 9..documents).for_each(|index| store.apply(&workload.transaction(index)));
     store.persist();
-    figure("05 replay and persist 10 %, s", seconds(start));
+    figure("06 replay and persist 10 %, s", seconds(start));
     store.settle();
-    figure("06 on disk, MiB", mib(folder_bytes(folder)));
-    figure("07 peak memory while replaying, MiB", peak_mib());
+    figure("07 on disk, MiB", mib(folder_bytes(folder)));
+    figure("08 peak memory while replaying, MiB", peak_mib());
 }
 
 /// Reads at random, warm: once unmeasured, once measured.
@@ -63,14 +64,14 @@ fn read(engine: &str, folder: &Path, workload: &Workload, documents: u64) {
         seconds(start) * 1e6 / POINT_READS as f64
     };
     figure(
-        "08 head now, µs",
+        "09 head now, µs",
         micros(&|store, random| {
             let document = workload.document_of(random.below(documents));
             assert!(store.head(&workload::uri(document), now).is_some(), "head of {document}");
         }),
     );
     figure(
-        "09 head as of a past moment, µs",
+        "10 head as of a past moment, µs",
         micros(&|store, random| {
             let (index, at) = workload.past(random);
             let uri = workload::uri(workload.document_of(index));
@@ -78,7 +79,7 @@ fn read(engine: &str, folder: &Path, workload: &Workload, documents: u64) {
         }),
     );
     figure(
-        "10 content by hash, µs",
+        "11 content by hash, µs",
         micros(&|store, random| {
             let hash = workload::hash(random.below(documents), 2);
             assert_eq!(store.content(&hash), Some(2_048));
@@ -86,12 +87,12 @@ fn read(engine: &str, folder: &Path, workload: &Workload, documents: u64) {
     );
     let start = Instant::now();
     let found: usize = (0..SCANS).map(|n| store.scan(&workload::section(n), SCAN_ENTRIES, now)).sum();
-    figure("11 scan of 100 heads, µs", seconds(start) * 1e6 / SCANS as f64);
+    figure("12 scan of 100 heads, µs", seconds(start) * 1e6 / SCANS as f64);
     assert!(found > SCANS as usize);
-    figure("12 peak memory while reading, MiB", peak_mib());
+    figure("13 peak memory while reading, MiB", peak_mib());
     let start = Instant::now();
     let erases = store.erase(&workload::hash(documents / 2, 2));
-    figure("13 erase one content from disk, s", if erases { seconds(start) } else { f64::NAN });
+    figure("14 erase one content from disk, s", if erases { seconds(start) } else { f64::NAN });
 }
 
 fn figure(name: &str, value: f64) {
@@ -110,6 +111,14 @@ fn peak_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// Of all threads, user and system; says more than the clock where others use the machine.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // utime and stime, in ticks of 10 ms.
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
 
 /// Blocks in use, so that preallocated and sparse files count as what they take.

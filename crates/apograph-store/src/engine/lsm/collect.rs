@@ -13,39 +13,22 @@ use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAcces
 use super::entry::decode_header;
 use crate::engine::{RESERVED_KEY, Space};
 
-/// What merges of both trees go by.
-pub(super) struct Collection {
-    horizon: AtomicU64,
-    /// Keys that are being erased; empty but during `erase`, when no other merge runs.
+/// Makes a [`Collector`] for every merge of one tree.
+pub(super) struct Collectors {
+    space: Space,
+    horizon: Arc<AtomicU64>,
+    /// Keys that are being erased; empty but during `erase`, when no other merge of the tree runs.
     erasing: RwLock<Arc<HashSet<Vec<u8>>>>,
 }
 
-impl Collection {
-    pub(super) fn new(horizon: u64) -> Self {
-        Self { horizon: AtomicU64::new(horizon), erasing: RwLock::default() }
-    }
-
-    pub(super) fn horizon(&self) -> u64 {
-        self.horizon.load(Ordering::Acquire)
-    }
-
-    pub(super) fn raise_horizon(&self, to: u64) {
-        self.horizon.fetch_max(to, Ordering::AcqRel);
+impl Collectors {
+    pub(super) fn new(space: Space, horizon: Arc<AtomicU64>) -> Self {
+        Self { space, horizon, erasing: RwLock::default() }
     }
 
     pub(super) fn set_erasing(&self, keys: HashSet<Vec<u8>>) {
         *self.erasing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
-
-    fn erasing(&self) -> Arc<HashSet<Vec<u8>>> {
-        Arc::clone(&self.erasing.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Makes a [`Collector`] for every merge of one tree.
-pub(super) struct Collectors {
-    pub(super) space: Space,
-    pub(super) collection: Arc<Collection>,
 }
 
 impl Factory for Collectors {
@@ -56,10 +39,10 @@ impl Factory for Collectors {
     fn make_filter(&self, context: &Context) -> Box<dyn CompactionFilter> {
         Box::new(Collector {
             horizon: match self.space {
-                Space::Documents => self.collection.horizon(),
+                Space::Documents => self.horizon.load(Ordering::Acquire),
                 Space::Bodies => u64::MAX,
             },
-            erasing: self.collection.erasing(),
+            erasing: Arc::clone(&self.erasing.read().unwrap_or_else(PoisonError::into_inner)),
             is_last_level: context.is_last_level,
             space: self.space,
             key: Vec::new(),

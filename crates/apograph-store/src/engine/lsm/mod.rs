@@ -20,12 +20,14 @@ mod tree;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use collect::Collection;
 use folder::Folder;
 use lsm_tree::{Cache, DescriptorTable};
 pub use options::{Compression, LsmOptions};
@@ -46,9 +48,7 @@ pub struct Lsm {
     writer: Mutex<Writer>,
     /// Held while memtables are sealed and written to tables.
     flushing: Mutex<()>,
-    /// Held while tables are merged.
-    merging: Mutex<()>,
-    collection: Arc<Collection>,
+    horizon: Arc<AtomicU64>,
     memtable_bytes: u64,
     opened_at: Option<u64>,
     // Last: the lock on the folder goes after the trees.
@@ -69,11 +69,11 @@ impl Lsm {
     pub fn open(path: impl Into<PathBuf>, options: &LsmOptions) -> Result<Self, EngineError> {
         let folder = Folder::lock(path.into())?;
         let is_new = folder.is_new();
-        let collection = Arc::new(Collection::new(folder.horizon()));
+        let horizon = Arc::new(AtomicU64::new(folder.horizon()));
         let cache = Arc::new(Cache::with_capacity_bytes(options.cache_bytes));
         let files = Arc::new(DescriptorTable::new(options.open_files_max));
         let open = |space, name| {
-            Tree::open(space, folder.path().join(name), is_new, &collection, &cache, &files, options)
+            Tree::open(space, folder.path().join(name), is_new, &horizon, &cache, &files, options)
         };
         let documents = open(Space::Documents, "documents")?;
         let bodies = open(Space::Bodies, "bodies")?;
@@ -85,8 +85,7 @@ impl Lsm {
             bodies,
             writer: Mutex::new(Writer { last: persisted, dirty: false }),
             flushing: Mutex::new(()),
-            merging: Mutex::new(()),
-            collection,
+            horizon,
             memtable_bytes: options.memtable_bytes,
             opened_at: persisted,
             folder,
@@ -167,13 +166,13 @@ impl Engine for Lsm {
     }
 
     fn horizon(&self) -> u64 {
-        self.collection.horizon()
+        self.horizon.load(Ordering::Acquire)
     }
 
     fn raise_horizon(&self, to: u64) -> Result<(), EngineError> {
         // On disk before any merge uses it.
         self.folder.raise_horizon(to)?;
-        self.collection.raise_horizon(to);
+        self.horizon.fetch_max(to, Ordering::AcqRel);
         Ok(())
     }
 
@@ -184,7 +183,6 @@ impl Engine for Lsm {
             self.flush_locked(&flushing)?;
             return Ok(true);
         }
-        let Some(_merging) = try_lock(&self.merging) else { return Ok(false) };
         Ok(self.documents.merge_step()? || self.bodies.merge_step()?)
     }
 
@@ -202,14 +200,12 @@ impl Engine for Lsm {
     }
 
     fn erase(&self, keys: &[(Space, &[u8])]) -> Result<Erased, EngineError> {
-        // No merge nor flush runs meanwhile, so what is written from now on under the same keys stays in memory.
-        let _merging = lock(&self.merging);
         let flushing = lock(&self.flushing);
         self.flush_locked(&flushing)?;
         let mut erased = Erased::Done;
         for space in [Space::Documents, Space::Bodies] {
             let of_space = keys.iter().filter(|(s, _)| *s == space).map(|(_, key)| key.to_vec()).collect();
-            if self.tree(space).erase(&self.collection, of_space)? == Erased::PinnedByReaders {
+            if self.tree(space).erase(of_space)? == Erased::PinnedByReaders {
                 erased = Erased::PinnedByReaders;
             }
         }

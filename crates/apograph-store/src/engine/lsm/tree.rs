@@ -1,6 +1,11 @@
 //! One LSM tree: versions in, versions out, and the library's errors turned into ours.
 
-use std::{collections::HashSet, fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashSet,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+};
 
 use bytes::Bytes;
 use lsm_tree::{
@@ -11,11 +16,12 @@ use lsm_tree::{
 
 use super::{
     Compression, LsmOptions,
-    collect::{Collection, Collectors},
+    collect::Collectors,
     entry,
     folder::{io_error, sync_folder},
-    manifest,
+    lock, manifest,
     reading::{Scan, decode, guarded},
+    try_lock,
 };
 use crate::engine::{EngineError, Entries, Erased, KeyRange, Space, VERSION_MAX, Write};
 
@@ -34,6 +40,9 @@ pub(super) struct Tree {
     path: PathBuf,
     tree: AnyTree,
     merges: Arc<Leveled>,
+    /// Held during a merge: one at a time, so that none runs beside an erasure.
+    merging: Mutex<()>,
+    collectors: Arc<Collectors>,
 }
 
 impl Tree {
@@ -41,7 +50,7 @@ impl Tree {
         space: Space,
         path: PathBuf,
         may_create: bool,
-        collection: &Arc<Collection>,
+        horizon: &Arc<AtomicU64>,
         cache: &Arc<Cache>,
         files: &Arc<DescriptorTable>,
         options: &LsmOptions,
@@ -51,16 +60,16 @@ impl Tree {
             Compression::None => CompressionType::None,
             Compression::Lz4 => CompressionType::Lz4,
         };
-        let collectors = Collectors { space, collection: Arc::clone(collection) };
+        let collectors = Arc::new(Collectors::new(space, Arc::clone(horizon)));
         let config = Config::new(&path, Default::default(), Default::default())
             .use_cache(Arc::clone(cache))
             .use_descriptor_table(Some(Arc::clone(files)))
             .data_block_compression_policy(CompressionPolicy::all(compression))
             .data_block_size_policy(BlockSizePolicy::all(options.block_bytes))
-            .with_compaction_filter_factory(Some(Arc::new(collectors)));
+            .with_compaction_filter_factory(Some(collectors.clone()));
         let tree = guarded(&path, || config.open())?;
         let merges = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
-        Ok(Self { space, path, tree, merges })
+        Ok(Self { space, path, tree, merges, merging: Mutex::new(()), collectors })
     }
 
     pub(super) fn insert(&self, write: &Write, at: u64) {
@@ -106,23 +115,22 @@ impl Tree {
         Ok(())
     }
 
-    /// Merges once where the levels ask for it; `false` if they do not.
+    /// Merges once where the levels ask for it; `false` if they do not, or another thread is at it.
     pub(super) fn merge_step(&self) -> Result<bool, EngineError> {
+        let Some(_merging) = try_lock(&self.merging) else { return Ok(false) };
         let before = self.tree.current_version().id();
         guarded(&self.path, || self.tree.compact(self.merges.clone(), WATERMARK))?;
         Ok(self.tree.current_version().id() != before)
     }
 
-    /// Rewrites the whole tree without some keys. The caller has flushed, and no other merge or flush runs.
-    pub(super) fn erase(
-        &self,
-        collection: &Collection,
-        keys: HashSet<Vec<u8>>,
-    ) -> Result<Erased, EngineError> {
+    /// Rewrites the whole tree without some keys. The caller has flushed, and keeps others from flushing, so that what
+    /// is written from now on under the same keys stays in memory.
+    pub(super) fn erase(&self, keys: HashSet<Vec<u8>>) -> Result<Erased, EngineError> {
+        let _merging = lock(&self.merging);
         if self.holds_any(&keys)? {
-            collection.set_erasing(keys);
+            self.collectors.set_erasing(keys);
             let merged = guarded(&self.path, || self.tree.major_compact(TABLE_BYTES, WATERMARK));
-            collection.set_erasing(HashSet::new());
+            self.collectors.set_erasing(HashSet::new());
             merged?;
         }
         self.without_old_files()
