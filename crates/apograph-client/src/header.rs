@@ -6,3 +6,5 @@ pub const APOGRAPH: &str = "apograph";
 pub const VERSION: &str = "apograph-version";
 /// On the answer to a write and to a contents request: the token of what was written or read.
 pub const TOKEN: &str = "apograph-token";
+/// On a contents upload: comment of the version, percent-encoded; the same as the query parameter `comment`.
+pub const COMMENT: &str = "apograph-comment";

@@ -8,4 +8,4 @@ pub mod header;
 pub mod media_type;
 pub mod types;
 
-//pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, ClientSettings, Secret};

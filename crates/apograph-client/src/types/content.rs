@@ -18,15 +18,9 @@ pub struct ContentQuery {
     /// What the application calls this sort of document.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub r#type: Option<String>,
-    /// Properties, as the text of a JSON object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub properties: Option<String>,
     /// Why this version was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// Make the new version live in the same transaction.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub publish: bool,
 }
 
 /// Which version of a document or content a reader wants, and when. For documents, contents, versions and lists.
