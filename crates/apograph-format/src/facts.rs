@@ -7,6 +7,7 @@ use prost::Message;
 
 use crate::checkpoint::Checkpoint;
 use crate::header::EntryKind;
+use crate::limits::CHUNK_BYTES_MAX;
 use crate::version::hash_bytes;
 use crate::{Hash, Head, Kind, Lock, Participants, Position, State, Timestamp, Uri, VersionRef, proto};
 
@@ -108,6 +109,14 @@ pub struct ContentFact {
     pub bytes: u64,
     /// Names of its pieces in order; one piece is the content itself.
     pub chunks: Vec<Hash>,
+}
+
+impl ContentFact {
+    /// Length of a chunk: all but the last have [`CHUNK_BYTES_MAX`].
+    pub fn chunk_bytes(&self, index: usize) -> usize {
+        let start = index as u64 * CHUNK_BYTES_MAX as u64;
+        usize::try_from(self.bytes.saturating_sub(start)).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX)
+    }
 }
 
 /// Payloads that travel ahead of the transaction that names them.

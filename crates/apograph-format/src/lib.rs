@@ -14,6 +14,7 @@ pub mod frame;
 pub mod header;
 pub mod ids;
 pub mod limits;
+pub mod packing;
 pub mod partition;
 pub mod payload;
 pub mod position;

@@ -91,6 +91,19 @@ impl Version {
         .into()
     }
 
+    /// Only the name of the content and the type, for those who need nothing else.
+    pub fn content_and_type(bytes: &[u8]) -> Result<(Option<Hash>, String), VersionError> {
+        let version =
+            proto::Version::decode(bytes).map_err(|error| VersionError { reason: error.to_string() })?;
+        let Some(content) = version.content else {
+            return Ok((None, version.r#type));
+        };
+        match Hash::from_slice(&content.hash) {
+            Some(content) => Ok((Some(content), version.r#type)),
+            None => Err(VersionError { reason: "a hash has 32 bytes".into() }),
+        }
+    }
+
     /// Reads stored bytes. The caller has checked their hash.
     pub fn decode(bytes: &[u8]) -> Result<Version, VersionError> {
         let refused = |reason: String| VersionError { reason };

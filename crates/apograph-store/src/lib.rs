@@ -5,6 +5,28 @@
 //! - [`engine`]: an ordered multi-version key-value engine whose version number is the commit timestamp. It has no
 //!   write-ahead log; the journal of the partition is that log, and the engine says how far it got.
 //!
+//! - [`Store`]: documents. Entries of the journal go in by [`Store::apply`], in order; reads are as of a timestamp. Heads,
+//!   versions, references, hash trees and the store's own progress are written in one batch per transaction.
+//!
 //! This crate never knows the journal nor other servers: it is told what to apply and answers what it holds.
 
 pub mod engine;
+
+mod apply;
+mod chunks;
+mod error;
+mod keys;
+mod meta;
+mod purge;
+mod read;
+mod record;
+mod store;
+mod trees;
+
+pub use apply::Applied;
+pub use error::StoreError;
+pub use meta::Progress;
+pub use purge::{PendingErasure, PurgeSet};
+pub use read::Documents;
+pub use record::VersionRecord;
+pub use store::{Store, StoreOptions};

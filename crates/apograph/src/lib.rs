@@ -3,13 +3,21 @@
 //! One worker thread per database owns journals and stores ([`Database`]). Edits on a primary and entries that arrive
 //! at a copy take the same way there: append, sync, apply in timestamp order, publish the visible timestamp, answer.
 
+pub mod database;
 pub mod error;
+pub mod folder;
 pub mod read;
+pub mod settings;
 pub mod spool;
 pub mod status;
 pub mod transaction;
 
 mod role;
 
+pub use apograph_format as format;
+pub use apograph_journal as journal;
+pub use database::{ContentReader, Database, Export, Feed, Handshake, PROTOCOL, PendingCommit};
+pub use database::open::OpenError;
+pub use folder::Folder;
 pub use role::Role;
 pub use transaction::{Action, Committed, Operation, Transaction};

@@ -1,0 +1,227 @@
+//! The only way into a store: one entry of the journal after the other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::PoisonError;
+
+use apograph_format::{
+    Change, Checkpoint, ContentFact, Entry, Facts, Hash, Head, Operation, Payload, Timestamp,
+    TransactionFacts, Uri, View,
+};
+
+use crate::engine::{Batch, Space};
+use crate::error::StoreError;
+use crate::keys;
+use crate::meta::Progress;
+use crate::record::VersionRecord;
+use crate::store::{BODY_BYTES_MAX, State, Store};
+
+/// What became of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It was applied before.
+    Already,
+    /// It is applied.
+    Now,
+    /// It is a checkpoint, and here are the digests of this store at its place.
+    Checkpoint {
+        /// What the primary says.
+        checkpoint: Checkpoint,
+        /// What this store has, for the views it holds.
+        found: Vec<(View, Hash, u64)>,
+    },
+}
+
+impl Store {
+    /// Applies the next entry of the journal at its timestamp. Not durable on return: [`Store::flush`], or replay.
+    ///
+    /// The caller has checked the chain and, for entries from elsewhere, the payloads.
+    pub fn apply(&self, entry: &Entry, facts: &Facts) -> Result<Applied, StoreError> {
+        let mut state = self.state_mut();
+        let sequence = entry.header().sequence;
+        if sequence <= state.progress.position.sequence {
+            return Ok(Applied::Already);
+        }
+        match facts {
+            Facts::Contents(_) => self.apply_contents(entry).map(|()| Applied::Now),
+            Facts::Transaction(facts) => {
+                self.apply_transaction(&mut state, entry, facts).map(|()| Applied::Now)
+            }
+            Facts::Checkpoint(checkpoint) => self.apply_checkpoint(&mut state, entry, checkpoint),
+            Facts::Epoch(_) => {
+                let progress = advance(&state.progress, entry, None);
+                self.write(&mut state, Batch::new(), progress).map(|()| Applied::Now)
+            }
+        }
+    }
+
+    /// Payloads ahead of their transaction: large ones into files, small ones kept until it comes.
+    fn apply_contents(&self, entry: &Entry) -> Result<(), StoreError> {
+        for payload in entry.payloads() {
+            let payload = payload?;
+            if !payload.erased && payload.bytes.len() > BODY_BYTES_MAX {
+                self.chunks.write(&payload.hash, &payload.bytes)?;
+            } else {
+                self.ahead.lock().unwrap_or_else(PoisonError::into_inner).push(payload);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_transaction(
+        &self,
+        state: &mut State,
+        entry: &Entry,
+        facts: &TransactionFacts,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        let payloads = self.take_payloads(&mut batch, entry)?;
+        for content in &facts.contents {
+            batch.put_body(keys::content(&content.hash), encode_content(content));
+        }
+        let mut heads: BTreeMap<&Uri, &Head> = BTreeMap::new();
+        let mut erased = Vec::new();
+        for change in &facts.changes {
+            self.apply_versions(&mut batch, change, &payloads)?;
+            if change.operation == Operation::Purge {
+                erased.extend(self.apply_purge(&mut batch, change, entry.header().timestamp)?);
+            }
+            heads.insert(&change.uri, &change.head);
+        }
+        for (uri, head) in heads {
+            let old = self.head(uri, state.progress.timestamp)?;
+            state.trees.replace(&mut batch, uri, old.as_ref(), head);
+            batch.put(keys::head(uri), head.encode());
+        }
+        if let Some(cursor) = &facts.cursor {
+            let value = [&entry.header().timestamp.0.to_le_bytes(), cursor.position.as_bytes()].concat();
+            batch.put(keys::cursor(&cursor.name), value);
+        }
+        if !erased.is_empty() {
+            let hashes: Vec<u8> = erased.iter().flat_map(|hash| hash.0).collect();
+            batch.put(keys::erasure(entry.header().sequence), hashes);
+        }
+        self.chunks.sync()?;
+        let mut progress = advance(&state.progress, entry, facts.source);
+        if facts.published.is_some() {
+            progress.last_published = progress.timestamp;
+        }
+        state.trees.count_into(&mut progress);
+        self.write(state, batch, progress)
+    }
+
+    /// Payloads of this entry and of those ahead of it: into the batch or into files. Answers them by name.
+    fn take_payloads(&self, batch: &mut Batch, entry: &Entry) -> Result<HashMap<Hash, Payload>, StoreError> {
+        let mut payloads = HashMap::new();
+        let ahead = std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner));
+        for payload in ahead.into_iter().map(Ok).chain(entry.payloads()) {
+            let payload = payload?;
+            if payload.erased {
+                // Only its length is left.
+            } else if payload.bytes.len() > BODY_BYTES_MAX {
+                self.chunks.write(&payload.hash, &payload.bytes)?;
+            } else {
+                batch.put_body(keys::body(&payload.hash), payload.bytes.clone());
+            }
+            payloads.insert(payload.hash, payload);
+        }
+        Ok(payloads)
+    }
+
+    /// The index of versions, and which payloads the document names.
+    fn apply_versions(
+        &self,
+        batch: &mut Batch,
+        change: &Change,
+        payloads: &HashMap<Hash, Payload>,
+    ) -> Result<(), StoreError> {
+        let place = keys::reference_place(&change.uri);
+        for version in &change.versions {
+            let record = VersionRecord::of(version, payloads.get(&version.id))?;
+            batch.put(keys::version(&change.uri, version.number), record.encode());
+            for payload in record.content.iter().chain([&version.id]) {
+                batch.put(keys::reference(payload, &place), Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything of a document away but its head, and answers which payloads nothing names any more.
+    fn apply_purge(
+        &self,
+        batch: &mut Batch,
+        change: &Change,
+        at: Timestamp,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let before = Timestamp(at.0 - 1);
+        let purge = self.purge_set(&change.uri, before)?;
+        let place = keys::reference_place(&change.uri);
+        for (number, id) in &purge.versions {
+            batch.delete(keys::version(&change.uri, *number));
+            batch.delete(keys::reference(id, &place));
+        }
+        for content in &purge.contents {
+            batch.delete(keys::reference(content, &place));
+        }
+        Ok(purge.erased)
+    }
+
+    fn apply_checkpoint(
+        &self,
+        state: &mut State,
+        entry: &Entry,
+        checkpoint: &Checkpoint,
+    ) -> Result<Applied, StoreError> {
+        let mut found = Vec::new();
+        for (view, _) in &self.digest_keys {
+            if let Some((digest, documents)) = state.trees.digest(*view) {
+                found.push((*view, digest, documents));
+            }
+        }
+        let mut progress = advance(&state.progress, entry, checkpoint.source);
+        progress.checkpoint = Some(entry.position());
+        progress.last_published = progress.timestamp;
+        self.write(state, Batch::new(), progress)?;
+        Ok(Applied::Checkpoint { checkpoint: checkpoint.clone(), found })
+    }
+
+    fn write(&self, state: &mut State, mut batch: Batch, progress: Progress) -> Result<(), StoreError> {
+        batch.put(keys::META, progress.encode());
+        self.engine.write(&batch, progress.timestamp.0)?;
+        state.progress = progress;
+        Ok(())
+    }
+
+    /// The head of a document as of `at`.
+    pub fn head(&self, uri: &Uri, at: Timestamp) -> Result<Option<Head>, StoreError> {
+        let Some(bytes) = self.engine.get(Space::Documents, &keys::head(uri), at.0)? else {
+            return Ok(None);
+        };
+        Head::decode(&bytes).map(Some).map_err(|error| StoreError::damaged(format!("head of {uri}: {error}")))
+    }
+}
+
+fn advance(progress: &Progress, entry: &Entry, source: Option<apograph_format::SourcePosition>) -> Progress {
+    Progress {
+        position: entry.position(),
+        timestamp: entry.header().timestamp,
+        source: source.or(progress.source),
+        ..*progress
+    }
+}
+
+pub(crate) fn encode_content(content: &ContentFact) -> Vec<u8> {
+    let mut bytes = content.bytes.to_le_bytes().to_vec();
+    bytes.extend(content.chunks.iter().flat_map(|chunk| chunk.0));
+    bytes
+}
+
+pub(crate) fn decode_content(hash: Hash, bytes: &[u8]) -> Result<ContentFact, StoreError> {
+    let damaged = || StoreError::damaged(format!("the list of chunks of content {hash}"));
+    let (length, chunks) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let (chunks, rest) = chunks.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(damaged());
+    }
+    let chunks = chunks.iter().map(|chunk| Hash(*chunk)).collect();
+    Ok(ContentFact { hash, bytes: u64::from_le_bytes(*length), chunks })
+}

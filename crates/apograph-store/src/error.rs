@@ -1,0 +1,53 @@
+//! What can go wrong in a store.
+
+use std::io;
+use std::path::PathBuf;
+
+use apograph_format::{EntryError, Hash};
+
+use crate::engine::EngineError;
+
+/// Why a store did not do what it was asked. All of them are *local*: this server failed, not the request.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine below failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A file of a chunk could not be read or written.
+    #[error("chunk file {path}: {error}")]
+    Chunk {
+        /// Which.
+        path: PathBuf,
+        /// What the disk said.
+        error: io::Error,
+    },
+    /// Stored bytes are not what they were.
+    #[error("the store is damaged: {what}")]
+    Damaged {
+        /// What, and where.
+        what: String,
+    },
+    /// A payload's bytes are not those of its name.
+    #[error("the store is damaged: payload {hash} holds other bytes")]
+    Payload {
+        /// Its name.
+        hash: Hash,
+    },
+    /// An entry to apply cannot be read.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// An entry to apply is not the next one.
+    #[error("entry {found} was to be applied, {expected} is the next one")]
+    Order {
+        /// The next one.
+        expected: u64,
+        /// The one given.
+        found: u64,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
+        StoreError::Damaged { what: what.into() }
+    }
+}

@@ -1,0 +1,113 @@
+//! The keys of the store: one letter, then what it is about. Letters are never reused.
+//!
+//! | Key | Value | Space |
+//! |---|---|---|
+//! | `d` uri | head | documents |
+//! | `v` uri `0x00` number (8, big-endian) | version record | documents |
+//! | `r` payload hash, place of the uri (16) | nothing: the document names this payload | documents |
+//! | `f` / `p` place (16) | leaf hash, uri: leaves of the full / published tree | documents |
+//! | `F` / `P` bucket (2, big-endian) | sum of the bucket | documents |
+//! | `k` cursor name | timestamp (8, little-endian), position | documents |
+//! | `e` sequence (8, big-endian) | hashes of payloads still to be erased from files | documents |
+//! | `m` | how far this store is | documents |
+//! | `b` hash | payload of at most 64 KiB | bodies |
+//! | `c` content hash | length, hashes of chunks | bodies |
+
+use apograph_format::{Hash, Uri, View};
+
+use crate::engine::KeyRange;
+
+pub(crate) const META: &[u8] = b"m";
+
+pub(crate) fn head(uri: &Uri) -> Vec<u8> {
+    prefixed(b'd', &[uri.as_str().as_bytes()])
+}
+
+/// Heads of all documents whose URI begins with `prefix` and comes after `after`.
+pub(crate) fn heads(prefix: &str, after: Option<&Uri>) -> KeyRange {
+    let mut range = KeyRange::prefix(prefixed(b'd', &[prefix.as_bytes()]));
+    if let Some(after) = after {
+        // No URI holds a NUL, so this is the first key after the one given.
+        let first = prefixed(b'd', &[after.as_str().as_bytes(), &[0]]);
+        if range.lower < first {
+            range.lower = first.into();
+        }
+    }
+    range
+}
+
+pub(crate) fn version(uri: &Uri, number: u64) -> Vec<u8> {
+    prefixed(b'v', &[uri.as_str().as_bytes(), &[0], &number.to_be_bytes()])
+}
+
+/// Versions of `uri` with numbers from `first` on, and below `end`.
+pub(crate) fn versions(uri: &Uri, first: u64, end: u64) -> KeyRange {
+    KeyRange::between(version(uri, first), version(uri, end))
+}
+
+pub(crate) fn reference(payload: &Hash, place: &[u8; 16]) -> Vec<u8> {
+    prefixed(b'r', &[&payload.0, place])
+}
+
+pub(crate) fn references(payload: &Hash) -> KeyRange {
+    KeyRange::prefix(prefixed(b'r', &[&payload.0]))
+}
+
+/// Place of a URI among references; not keyed, for it never leaves the server.
+pub(crate) fn reference_place(uri: &Uri) -> [u8; 16] {
+    let hash = Hash::of(uri.as_str().as_bytes());
+    *hash.0.first_chunk().unwrap_or(&[0; 16])
+}
+
+pub(crate) fn leaf(view: View, place: &[u8; 16]) -> Vec<u8> {
+    prefixed(leaf_letter(view), &[place])
+}
+
+pub(crate) fn bucket(view: View, bucket: usize) -> Vec<u8> {
+    let number = u16::try_from(bucket).unwrap_or(u16::MAX);
+    prefixed(bucket_letter(view), &[&number.to_be_bytes()])
+}
+
+pub(crate) fn buckets(view: View) -> KeyRange {
+    KeyRange::prefix(vec![bucket_letter(view)])
+}
+
+pub(crate) fn cursor(name: &str) -> Vec<u8> {
+    prefixed(b'k', &[name.as_bytes()])
+}
+
+pub(crate) fn erasure(sequence: u64) -> Vec<u8> {
+    prefixed(b'e', &[&sequence.to_be_bytes()])
+}
+
+pub(crate) fn erasures() -> KeyRange {
+    KeyRange::prefix(vec![b'e'])
+}
+
+pub(crate) fn body(hash: &Hash) -> Vec<u8> {
+    prefixed(b'b', &[&hash.0])
+}
+
+pub(crate) fn content(hash: &Hash) -> Vec<u8> {
+    prefixed(b'c', &[&hash.0])
+}
+
+fn leaf_letter(view: View) -> u8 {
+    match view {
+        View::Full => b'f',
+        View::Published => b'p',
+    }
+}
+
+fn bucket_letter(view: View) -> u8 {
+    leaf_letter(view).to_ascii_uppercase()
+}
+
+fn prefixed(letter: u8, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + pieces.iter().map(|piece| piece.len()).sum::<usize>());
+    key.push(letter);
+    for piece in pieces {
+        key.extend_from_slice(piece);
+    }
+    key
+}

@@ -1,0 +1,158 @@
+//! The store of one partition.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use apograph_format::{Digest, DigestKey, Hash, Payload, Position, Timestamp, View};
+
+use crate::chunks::ChunkFiles;
+use crate::engine::{Engine, Lsm, LsmOptions, Memory, Pressure, Space};
+use crate::error::StoreError;
+use crate::keys;
+use crate::meta::Progress;
+use crate::trees::Trees;
+
+/// Payloads up to this size live in the engine, larger ones in files of their own.
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Documents of one partition at a timestamp.
+///
+/// - It holds nothing that the journal cannot rebuild.
+/// - [`Store::apply`] takes entries in the order of the journal and ignores those it has.
+/// - Its progress, heads and hash trees always tell of the same moment, also after a crash.
+/// - Reads are as of a timestamp. Below [`Store::horizon`] they must be refused by the caller.
+///
+/// One writer at a time, any number of readers.
+pub struct Store {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) chunks: ChunkFiles,
+    pub(crate) digest_keys: Vec<(View, DigestKey)>,
+    pub(crate) state: RwLock<State>,
+    /// Small payloads that came ahead of the transaction that names them.
+    pub(crate) ahead: Mutex<Vec<Payload>>,
+}
+
+/// What changes with every entry applied.
+pub(crate) struct State {
+    pub(crate) progress: Progress,
+    pub(crate) trees: Trees,
+}
+
+/// How a store uses memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreOptions {
+    /// Of the engine.
+    pub engine: LsmOptions,
+}
+
+impl Store {
+    /// Opens or creates the store in `folder`. A new one stands at `beginning`, the position and timestamp before the
+    /// first entry it will be given. `digest_keys` names the views it keeps trees of.
+    pub fn open(
+        folder: &Path,
+        options: &StoreOptions,
+        digest_keys: Vec<(View, DigestKey)>,
+        beginning: (Position, Timestamp),
+    ) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| StoreError::Chunk { path: folder.to_owned(), error })?;
+        let engine = Lsm::open(folder.join("engine"), &options.engine)?;
+        Store::with_engine(Box::new(engine), &folder.join("chunks"), digest_keys, beginning)
+    }
+
+    /// A store whose engine is in memory; only large payloads go to `chunks`. For tests and simulation.
+    pub fn in_memory(
+        memory: Memory,
+        chunks: &Path,
+        digest_keys: Vec<(View, DigestKey)>,
+        beginning: (Position, Timestamp),
+    ) -> Result<Store, StoreError> {
+        Store::with_engine(Box::new(memory), chunks, digest_keys, beginning)
+    }
+
+    fn with_engine(
+        engine: Box<dyn Engine>,
+        chunks: &Path,
+        digest_keys: Vec<(View, DigestKey)>,
+        beginning: (Position, Timestamp),
+    ) -> Result<Store, StoreError> {
+        let progress = match engine.get(Space::Documents, keys::META, u64::MAX >> 1)? {
+            Some(bytes) => Progress::decode(&bytes)?,
+            None => Progress::beginning(beginning.0, beginning.1),
+        };
+        let trees = Trees::load(&*engine, &digest_keys, &progress, progress.timestamp)?;
+        let chunks = ChunkFiles::open(chunks.to_owned())?;
+        let state = RwLock::new(State { progress, trees });
+        Ok(Store { engine, chunks, digest_keys, state, ahead: Mutex::default() })
+    }
+
+    /// How far the store is, in memory.
+    pub fn progress(&self) -> Progress {
+        self.state().progress
+    }
+
+    /// How far the store is on disk: replay after a crash begins after this position. `None`: nothing is on disk.
+    pub fn persisted(&self) -> Result<Option<Progress>, StoreError> {
+        let Some(version) = self.engine.persisted() else {
+            return Ok(None);
+        };
+        let bytes = self.engine.get(Space::Documents, keys::META, version)?;
+        bytes.map(|bytes| Progress::decode(&bytes)).transpose()
+    }
+
+    /// Digest of a view now, how many documents are in it, and the timestamp it is of.
+    pub fn digest(&self, view: View) -> Option<(Digest, u64, Timestamp)> {
+        let mut state = self.state_mut();
+        let (digest, documents) = state.trees.digest(view)?;
+        Some((digest, documents, state.progress.timestamp))
+    }
+
+    /// Digest of a view as of a timestamp that is not below the horizon. Reads all buckets: tens of milliseconds.
+    pub fn digest_at(&self, view: View, at: Timestamp) -> Result<Option<(Digest, u64)>, StoreError> {
+        let progress = match self.engine.get(Space::Documents, keys::META, at.0)? {
+            Some(bytes) => Progress::decode(&bytes)?,
+            None => Progress::beginning(Position::beginning(Hash([0; 32])), Timestamp::ZERO),
+        };
+        let mut trees = Trees::load(&*self.engine, &self.digest_keys, &progress, at)?;
+        Ok(trees.digest(view))
+    }
+
+    /// Does the store keep a tree of this view?
+    pub fn holds(&self, view: View) -> bool {
+        self.digest_keys.iter().any(|(held, _)| *held == view)
+    }
+
+    /// Makes everything applied so far durable.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.chunks.sync()?;
+        Ok(self.engine.flush()?)
+    }
+
+    /// One bounded step of background work; `true` if more is due. Call it from a thread of its own.
+    pub fn maintain(&self) -> Result<bool, StoreError> {
+        Ok(self.engine.maintain()?)
+    }
+
+    /// What the writer should heed before it applies more.
+    pub fn pressure(&self) -> Pressure {
+        self.engine.pressure()
+    }
+
+    /// Reads before this are to be refused.
+    pub fn horizon(&self) -> Timestamp {
+        Timestamp(self.engine.horizon())
+    }
+
+    /// Lets history before `to` be forgotten.
+    pub fn raise_horizon(&self, to: Timestamp) -> Result<(), StoreError> {
+        Ok(self.engine.raise_horizon(to.0)?)
+    }
+
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

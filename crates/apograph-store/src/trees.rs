@@ -1,0 +1,94 @@
+//! The two hash trees of a store, and what of them is stored with every transaction.
+
+use apograph_format::{Digest, DigestKey, DigestTree, Head, Leaf, Timestamp, Uri, View};
+
+use crate::engine::{Batch, Engine, Space};
+use crate::error::StoreError;
+use crate::keys;
+use crate::meta::Progress;
+
+/// The trees of the views this store holds: both, or only the published one.
+pub(crate) struct Trees {
+    trees: Vec<Tree>,
+}
+
+struct Tree {
+    view: View,
+    key: DigestKey,
+    tree: DigestTree,
+}
+
+impl Trees {
+    /// Reads the trees as they were stored at `at`.
+    pub(crate) fn load(
+        engine: &dyn Engine,
+        digest_keys: &[(View, DigestKey)],
+        progress: &Progress,
+        at: Timestamp,
+    ) -> Result<Trees, StoreError> {
+        let load = |(view, key): &(View, DigestKey)| {
+            let mut tree = DigestTree::new();
+            for item in engine.range(Space::Documents, &keys::buckets(*view), at.0) {
+                let (key, sum) = item?;
+                let bucket = key.get(1..).and_then(|number| number.try_into().ok()).map(u16::from_be_bytes);
+                let sum = sum.as_ref().try_into().ok();
+                let (Some(bucket), Some(sum)) = (bucket, sum) else {
+                    return Err(StoreError::damaged("a bucket of a hash tree"));
+                };
+                tree.restore_bucket(usize::from(bucket), sum);
+            }
+            tree.restore_documents(match view {
+                View::Full => progress.documents,
+                View::Published => progress.published,
+            });
+            Ok(Tree { view: *view, key: key.clone(), tree })
+        };
+        Ok(Trees { trees: digest_keys.iter().map(load).collect::<Result<_, _>>()? })
+    }
+
+    /// A document's head changed: takes the old leaf out, puts the new one in, and adds what changed to `batch`.
+    pub(crate) fn replace(&mut self, batch: &mut Batch, uri: &Uri, old: Option<&Head>, new: &Head) {
+        for tree in &mut self.trees {
+            let old = old.and_then(|head| tree.leaf(uri, head));
+            let new = tree.leaf(uri, new);
+            if old == new {
+                continue;
+            }
+            if let Some((bucket, sum)) = tree.tree.replace(old.as_ref(), new.as_ref()) {
+                batch.put(keys::bucket(tree.view, bucket), sum.to_vec());
+            }
+            match (&old, &new) {
+                (_, Some(leaf)) => {
+                    let value = [leaf.hash.0.as_slice(), uri.as_str().as_bytes()].concat();
+                    batch.put(keys::leaf(tree.view, &leaf.place), value);
+                }
+                (Some(leaf), None) => batch.delete(keys::leaf(tree.view, &leaf.place)),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Digest and number of documents of a view, if this store holds it.
+    pub(crate) fn digest(&mut self, view: View) -> Option<(Digest, u64)> {
+        let tree = &mut self.trees.iter_mut().find(|tree| tree.view == view)?.tree;
+        Some((tree.digest(), tree.documents()))
+    }
+
+    pub(crate) fn count_into(&self, progress: &mut Progress) {
+        for tree in &self.trees {
+            match tree.view {
+                View::Full => progress.documents = tree.tree.documents(),
+                View::Published => progress.published = tree.tree.documents(),
+            }
+        }
+    }
+}
+
+impl Tree {
+    fn leaf(&self, uri: &Uri, head: &Head) -> Option<Leaf> {
+        match self.view {
+            View::Full => Some(self.key.full_leaf(uri, head)),
+            View::Published => self.key.published_leaf(uri, head),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! From durable entries to visible documents: on a primary, on a copy, and after every start, by the same code.
+//!
+//! Entries come from memory when the worker has just appended them, else from the journals; nothing waits in a queue of
+//! its own, so a partition that is far ahead of the others costs no memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apograph_format::{Checkpoint, Digest, Entry, EntryError, Facts, PartitionId, Position, Timestamp, View};
+use apograph_journal::{Entries, JournalReader};
+use apograph_replication::order::{Next, Step, step};
+use apograph_store::engine::Pressure;
+use apograph_store::{Applied, Store, StoreError};
+
+/// Entries kept in memory between append and apply, by partition.
+const RECENT_BYTES_MAX: usize = 8 << 20;
+/// How long a writer waits for maintenance before it looks again.
+const PRESSURE_PAUSE: Duration = Duration::from_millis(2);
+
+/// Applies the entries of all partitions of a database in timestamp order.
+pub(super) struct Applier {
+    partitions: Vec<Partition>,
+    /// Everything up to here is applied somewhere, and was complete.
+    applied: Timestamp,
+}
+
+struct Partition {
+    id: PartitionId,
+    store: Arc<Store>,
+    journal: JournalReader,
+    cursor: Option<Entries>,
+    recent: VecDeque<(Entry, Facts)>,
+    recent_bytes: usize,
+    /// The last entry taken from the journal, `contents` included.
+    taken: Position,
+    next: Option<(Entry, Facts)>,
+}
+
+/// What happened while applying that the worker must act on.
+#[derive(Debug)]
+pub(super) struct Compared {
+    pub(super) partition: PartitionId,
+    pub(super) at: Position,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) found: Vec<(View, Digest, u64)>,
+}
+
+/// Why applying cannot go on. Always local to this server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApplyError {
+    #[error("partition {partition}: {error}")]
+    Store { partition: PartitionId, error: StoreError },
+    #[error("partition {partition}: {reason}")]
+    Journal { partition: PartitionId, reason: String },
+    #[error("partition {partition}: {error}")]
+    Entry { partition: PartitionId, error: EntryError },
+}
+
+impl Applier {
+    pub(super) fn new(stores: &[Arc<Store>], journals: Vec<JournalReader>) -> Applier {
+        let partition = |(index, (store, journal)): (usize, (&Arc<Store>, JournalReader))| Partition {
+            id: PartitionId(u16::try_from(index).unwrap_or(u16::MAX)),
+            store: Arc::clone(store),
+            journal,
+            cursor: None,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            taken: store.progress().position,
+            next: None,
+        };
+        let partitions = stores.iter().zip(journals).enumerate().map(partition).collect();
+        let applied = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
+        Applier { partitions, applied }
+    }
+
+    pub(super) fn applied(&self) -> Timestamp {
+        self.applied
+    }
+
+    /// The last entry of a partition that was applied with its whole transaction.
+    pub(super) fn position(&self, partition: PartitionId) -> Option<Position> {
+        let partition = self.partitions.get(usize::from(partition.0))?;
+        Some(partition.store.progress().position)
+    }
+
+    /// An entry that was appended; it may be applied once it is synced.
+    pub(super) fn offer(&mut self, entry: Entry, facts: Facts) {
+        let index = usize::from(entry.header().partition.0);
+        if let Some(partition) = self.partitions.get_mut(index) {
+            partition.offer(entry, facts);
+        }
+    }
+
+    /// Forgets what was offered: the worker took it back before it was synced.
+    pub(super) fn forget_offers(&mut self) {
+        for partition in &mut self.partitions {
+            partition.forget();
+        }
+    }
+
+    /// Applies everything durable that is complete and in order. Answers the checkpoints it passed.
+    pub(super) fn run(&mut self) -> Result<Vec<Compared>, ApplyError> {
+        let mut compared = Vec::new();
+        loop {
+            let mut nexts = Vec::with_capacity(self.partitions.len());
+            for partition in &mut self.partitions {
+                nexts.extend(partition.peek()?);
+            }
+            let Step::Apply { timestamp, partitions } = step(self.applied, &nexts) else {
+                return Ok(compared);
+            };
+            for partition in partitions.iter() {
+                if let Some(partition) = self.partitions.get_mut(usize::from(partition.0)) {
+                    compared.extend(partition.apply()?);
+                }
+            }
+            self.applied = self.applied.max(timestamp);
+        }
+    }
+}
+
+impl Partition {
+    fn offer(&mut self, entry: Entry, facts: Facts) {
+        let last = self.recent.back().map(|(entry, _)| entry.header().sequence);
+        let expected = last.unwrap_or(self.taken.sequence) + 1;
+        let bytes = entry.bytes().len();
+        if entry.header().sequence != expected || self.recent_bytes + bytes > RECENT_BYTES_MAX {
+            // From the journal then, from where the memory ends.
+            return;
+        }
+        self.recent_bytes += bytes;
+        self.recent.push_back((entry, facts));
+    }
+
+    fn forget(&mut self) {
+        self.recent.clear();
+        self.recent_bytes = 0;
+        self.cursor = None;
+    }
+
+    /// The next entry that decides something; `contents` before it are applied on the way.
+    fn peek(&mut self) -> Result<Option<Next>, ApplyError> {
+        while self.next.is_none() {
+            let Some((entry, facts)) = self.take()? else {
+                return Ok(None);
+            };
+            self.taken = entry.position();
+            if matches!(facts, Facts::Contents(_)) {
+                self.store_apply(&entry, &facts)?;
+            } else {
+                self.next = Some((entry, facts));
+            }
+        }
+        Ok(self.next.as_ref().map(|(entry, _)| Next::of(entry.header())))
+    }
+
+    fn take(&mut self) -> Result<Option<(Entry, Facts)>, ApplyError> {
+        if let Some((entry, facts)) = self.recent.pop_front() {
+            self.recent_bytes -= entry.bytes().len();
+            if entry.header().sequence == self.taken.sequence + 1 {
+                return Ok(Some((entry, facts)));
+            }
+            self.forget();
+        }
+        if self.journal.end().sequence <= self.taken.sequence {
+            return Ok(None);
+        }
+        let partition = self.id;
+        let reason = |error: &dyn std::fmt::Display| ApplyError::Journal { partition, reason: error.to_string() };
+        let cursor = match self.cursor.take().filter(|cursor| cursor.position() == self.taken) {
+            Some(cursor) => cursor,
+            None => self.journal.entries(&self.taken).map_err(|error| reason(&error))?,
+        };
+        let cursor = self.cursor.insert(cursor);
+        let Some(entry) = cursor.next().map_err(|error| reason(&error))? else {
+            return Ok(None);
+        };
+        let facts = entry.facts().map_err(|error| ApplyError::Entry { partition, error })?;
+        Ok(Some((entry, facts)))
+    }
+
+    fn apply(&mut self) -> Result<Option<Compared>, ApplyError> {
+        let Some((entry, facts)) = self.next.take() else {
+            return Ok(None);
+        };
+        Ok(match self.store_apply(&entry, &facts)? {
+            Applied::Checkpoint { checkpoint, found } => {
+                Some(Compared { partition: self.id, at: entry.position(), checkpoint, found })
+            }
+            Applied::Already | Applied::Now => None,
+        })
+    }
+
+    fn store_apply(&self, entry: &Entry, facts: &Facts) -> Result<Applied, ApplyError> {
+        self.relieve();
+        self.store.apply(entry, facts).map_err(|error| ApplyError::Store { partition: self.id, error })
+    }
+
+    /// Back-pressure: the writer waits while maintenance is behind, so that memory stays bounded.
+    fn relieve(&self) {
+        loop {
+            match self.store.pressure() {
+                Pressure::None => return,
+                Pressure::Slow(pause) => {
+                    std::thread::sleep(pause);
+                    return;
+                }
+                Pressure::Stop => std::thread::sleep(PRESSURE_PAUSE),
+            }
+        }
+    }
+}

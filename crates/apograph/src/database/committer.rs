@@ -1,0 +1,370 @@
+//! The committer: the only one who decides what enters the journal of a primary.
+//!
+//! A group of transactions is planned one after the other, each against what those before it leave; their entries are
+//! appended, one sync makes them durable, they are applied and become visible in timestamp order, and then all answers
+//! leave, refusals included: a refusal may rest on a transaction of the same group.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use apograph_format::limits::FACTS_BYTES_MAX;
+use apograph_format::packing::pack;
+use apograph_format::{
+    Checkpoint, ContentsFacts, Entry, EntryHeader, Facts, Hash, Participants, PartitionId, Payload,
+    Position, Published, Scope, ServerKey, SignedDigest, Timestamp, Token, TransactionFacts, View,
+};
+use apograph_journal::Journal;
+use apograph_replication::published::shows;
+
+use super::Shared;
+use super::applier::Applier;
+use super::plan::{Overlay, PayloadSource, Plan, PlannedPayload, State, plan};
+use super::state::now_us;
+use super::worker::{CommitAnswer, JournalFailure, Worker, chain};
+use crate::error::{CommitError, TransactionRefusal};
+use crate::transaction::{Committed, Transaction};
+
+/// A checkpoint is due after this many transactions.
+const CHECKPOINT_TRANSACTIONS: u64 = 4_096;
+
+/// What the committer remembers between transactions.
+pub(super) struct Committer {
+    epoch: u64,
+    /// Commit timestamp of the last transaction or checkpoint.
+    last: Timestamp,
+    /// The same, of those that show in the published view.
+    last_published: Timestamp,
+    since_checkpoint: u64,
+}
+
+/// Where everything stood before a transaction or a group, to go back there.
+#[derive(Clone, Copy)]
+struct Mark {
+    last: Timestamp,
+    last_published: Timestamp,
+    since_checkpoint: u64,
+}
+
+impl Committer {
+    pub(super) fn new(shared: &Shared, applier: &Applier, journals: &[Journal]) -> Committer {
+        let stores = &shared.stores;
+        let unproven = |(store, journal): (&std::sync::Arc<apograph_store::Store>, &Journal)| {
+            store.progress().checkpoint != Some(journal.end()) && journal.end().sequence > 0
+        };
+        let is_due = stores.iter().zip(journals).any(unproven);
+        Committer {
+            epoch: shared.epoch(),
+            last: applier.applied(),
+            last_published: stores.iter().map(|store| store.progress().last_published).max().unwrap_or_default(),
+            since_checkpoint: u64::from(is_due),
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            last: self.last,
+            last_published: self.last_published,
+            since_checkpoint: self.since_checkpoint,
+        }
+    }
+
+    fn go_back(&mut self, mark: Mark) {
+        self.last = mark.last;
+        self.last_published = mark.last_published;
+        self.since_checkpoint = mark.since_checkpoint;
+    }
+}
+
+impl Worker {
+    /// Commits a group. Every transaction gets its answer, after everything it rests on is durable.
+    pub(super) fn commit_group(&mut self, group: Vec<(Transaction, CommitAnswer)>) {
+        if group.is_empty() {
+            return;
+        }
+        if !self.is_primary() || self.shared.stopped().is_some() {
+            for (_, answer) in group {
+                let _ = answer.send(Err(self.shared.stopped_error()));
+            }
+            return;
+        }
+        let mark = self.committer.mark();
+        let mut overlay = Overlay::default();
+        let mut touched = BTreeSet::new();
+        let mut answers = Vec::with_capacity(group.len());
+        let mut failure = None;
+        for (transaction, answer) in group {
+            let outcome = match &failure {
+                None => self.write_transaction(&transaction, &mut overlay, &mut touched),
+                Some(failed) => Err(WriteError::Journal(JournalFailure::Write(String::clone(failed)))),
+            };
+            let outcome = outcome.map_err(|error| {
+                if let WriteError::Journal(journal) = &error {
+                    failure.get_or_insert_with(|| journal.to_string());
+                }
+                error.into_commit_error()
+            });
+            answers.push((answer, outcome));
+        }
+        let touched: Vec<PartitionId> = touched.into_iter().collect();
+        let written = failure.map_or(Ok(()), |failure| Err(JournalFailure::Write(failure)));
+        if let Err(failure) = written.and_then(|()| self.sync(&touched)) {
+            self.undo(mark, &touched, &failure);
+            for (answer, outcome) in answers {
+                // A refusal rests on nothing that failed; a success did not happen.
+                let reason = failure.to_string();
+                let _ = answer.send(outcome.and(Err(CommitError::Stopped { reason })));
+            }
+            return;
+        }
+        let applied = self.apply();
+        for (answer, outcome) in answers {
+            // Durable, but this server cannot show it: the fate is known, the answer says so.
+            let outcome = outcome.and_then(|committed| match &applied {
+                Ok(()) => Ok(committed),
+                Err(reason) => Err(CommitError::Stopped { reason: format!("durable, but not applied: {reason}") }),
+            });
+            let _ = answer.send(outcome);
+        }
+        if let Err(reason) = applied {
+            self.shared.stop(reason);
+        }
+    }
+
+    /// Nothing of the group is durable: takes it back, so that the database is as if it had never been asked.
+    fn undo(&mut self, mark: Mark, touched: &[PartitionId], failure: &JournalFailure) {
+        self.committer.go_back(mark);
+        let outcome = match failure {
+            JournalFailure::Fatal(reason) => Err(reason.clone()),
+            JournalFailure::Write(_) | JournalFailure::Refused(_) => {
+                self.discard(touched).map_err(|error| error.to_string())
+            }
+        };
+        match outcome {
+            Ok(()) => tracing::warn!(database = %self.shared.name, %failure, "transactions were taken back"),
+            Err(reason) => self.shared.stop(reason),
+        }
+    }
+
+    fn write_transaction(
+        &mut self,
+        transaction: &Transaction,
+        overlay: &mut Overlay,
+        touched: &mut BTreeSet<PartitionId>,
+    ) -> Result<Committed, WriteError> {
+        let timestamp = self.committer.last.next(now_us());
+        let shared = std::sync::Arc::clone(&self.shared);
+        let mut state =
+            State::new(&shared.stores, shared.partitioning, self.applier.applied(), overlay);
+        let planned = plan(transaction, timestamp, &mut state).map_err(WriteError::Refused)?;
+        let results = planned.results.clone();
+        self.write_plan(planned, timestamp, touched)?;
+        state.keep();
+        self.committer.last = timestamp;
+        self.committer.since_checkpoint += 1;
+        Ok(Committed { token: Token { epoch: self.committer.epoch, timestamp }, results })
+    }
+
+    /// Appends the entries of a planned transaction, partition by partition.
+    fn write_plan(
+        &mut self,
+        plan: Plan,
+        timestamp: Timestamp,
+        touched: &mut BTreeSet<PartitionId>,
+    ) -> Result<(), WriteError> {
+        let participants: Participants = plan.parts.keys().copied().collect();
+        let shown = plan.parts.iter().filter(|(_, part)| part.changes.iter().any(shows));
+        let shown: Participants = shown.map(|(partition, _)| *partition).collect();
+        let published = (shown.count() > 0)
+            .then_some(Published { participants: shown, previous: self.committer.last_published });
+        let stamp = Stamp { timestamp, previous: self.committer.last, participants };
+        let mut parts = Vec::with_capacity(plan.parts.len());
+        for (partition, part) in plan.parts {
+            let facts = Facts::Transaction(TransactionFacts {
+                author: plan.author.clone(),
+                comment: plan.comment.clone(),
+                time: plan.time,
+                changes: part.changes,
+                contents: part.contents,
+                source: None,
+                cursor: plan.cursor.clone(),
+                published,
+            });
+            check_facts(&facts)?;
+            parts.push((partition, facts, part.payloads));
+        }
+        // From here on entries are appended, so whatever fails takes the group with it.
+        for (partition, facts, payloads) in parts {
+            touched.insert(partition);
+            self.write_part(partition, facts, payloads, stamp).map_err(WriteError::Journal)?;
+        }
+        if published.is_some() {
+            self.committer.last_published = timestamp;
+        }
+        Ok(())
+    }
+
+    /// One partition's part: payloads that do not fit beside the facts go ahead, in entries of their own.
+    fn write_part(
+        &mut self,
+        partition: PartitionId,
+        facts: Facts,
+        payloads: Vec<PlannedPayload>,
+        stamp: Stamp,
+    ) -> Result<(), JournalFailure> {
+        let sized = payloads.into_iter().map(|payload| {
+            let bytes = payload.bytes;
+            (payload, bytes)
+        });
+        let mut groups = pack(sized);
+        let beside = groups.pop().unwrap_or_default();
+        for group in groups {
+            let payloads = self.read_payloads(&group)?;
+            let names: Vec<Hash> = payloads.iter().map(|payload| payload.hash).collect();
+            let ahead = Facts::Contents(ContentsFacts { payloads: names, source: None });
+            self.write_entry(partition, ahead, &payloads, stamp)?;
+        }
+        let payloads = self.read_payloads(&beside)?;
+        self.write_entry(partition, facts, &payloads, stamp)
+    }
+
+    fn read_payloads(&self, group: &[PlannedPayload]) -> Result<Vec<Payload>, JournalFailure> {
+        let failed = |error: &dyn std::error::Error| JournalFailure::Write(chain(error));
+        let read = |planned: &PlannedPayload| {
+            let bytes: Bytes = match &planned.from {
+                PayloadSource::Memory(bytes) => bytes.clone(),
+                PayloadSource::Spool(spooled, index) => spooled.chunk(*index).map_err(|error| failed(&error))?,
+                PayloadSource::Store(partition) => {
+                    let store = self.shared.store(*partition);
+                    let bytes = store.map(|store| store.payload(&planned.hash)).transpose();
+                    let missing = || JournalFailure::Write(format!("payload {} is not there", planned.hash));
+                    bytes.map_err(|error| failed(&error))?.flatten().ok_or_else(missing)?
+                }
+            };
+            Ok(Payload { hash: planned.hash, erased: false, bytes })
+        };
+        group.iter().map(read).collect()
+    }
+
+    fn write_entry(
+        &mut self,
+        partition: PartitionId,
+        facts: Facts,
+        payloads: &[Payload],
+        stamp: Stamp,
+    ) -> Result<(), JournalFailure> {
+        let encoded = facts.encode();
+        let journal = self.journals.get(usize::from(partition.0));
+        let journal = journal.ok_or_else(|| JournalFailure::Refused("no such partition".into()))?;
+        let end: Position = journal.end();
+        let bytes = payloads.iter().map(Payload::stored_bytes).sum::<usize>() + encoded.len();
+        let header = EntryHeader {
+            kind: facts.kind(),
+            starts_segment: journal.next_starts_segment(bytes as u64, stamp.timestamp),
+            facts_bytes: 0,
+            payloads: 0,
+            payloads_bytes: 0,
+            epoch: self.committer.epoch,
+            sequence: end.sequence + 1,
+            timestamp: stamp.timestamp,
+            previous_timestamp: stamp.previous,
+            synced: journal.synced_sequence(),
+            participants: stamp.participants,
+            partition,
+            previous_hash: end.hash,
+            hash: Hash([0; 32]),
+        };
+        let entry = Entry::seal(header, &encoded, payloads);
+        self.append(&entry)?;
+        self.applier.offer(entry, facts);
+        Ok(())
+    }
+
+    /// Writes a checkpoint into every partition, after a burst or after enough transactions.
+    pub(super) fn write_checkpoint_if_due(&mut self, idle: bool) {
+        let since = self.committer.since_checkpoint;
+        let is_due = since >= CHECKPOINT_TRANSACTIONS || (idle && since > 0);
+        if !is_due || !self.is_primary() || self.shared.stopped().is_some() {
+            return;
+        }
+        let mark = self.committer.mark();
+        let touched: Vec<PartitionId> = self.shared.partitioning.all().collect();
+        match self.write_checkpoint().and_then(|()| self.sync(&touched)) {
+            Ok(()) => {
+                if let Err(reason) = self.apply() {
+                    self.shared.stop(reason);
+                }
+            }
+            Err(failure) => self.undo(mark, &touched, &failure),
+        }
+    }
+
+    fn write_checkpoint(&mut self) -> Result<(), JournalFailure> {
+        let clock = now_us();
+        let timestamp = self.committer.last.next(clock);
+        let partitioning = self.shared.partitioning;
+        let participants = partitioning.everyone();
+        let published = Published { participants, previous: self.committer.last_published };
+        for partition in partitioning.all() {
+            let (Some(journal), Some(store)) =
+                (self.journals.get(usize::from(partition.0)), self.shared.store(partition))
+            else {
+                continue;
+            };
+            let at = journal.end();
+            let scope = Scope { database: self.shared.id(), partition, at };
+            let sign = |view| {
+                let (digest, documents, _) = store.digest(view)?;
+                Some(SignedDigest::sign(&self.shared.key, &scope, view, digest, documents))
+            };
+            let facts = Facts::Checkpoint(Checkpoint {
+                clock: i64::try_from(clock).unwrap_or(i64::MAX),
+                signer: ServerKey(self.shared.key.verifying_key().to_bytes()),
+                at,
+                digests: View::ALL.into_iter().filter_map(sign).collect(),
+                source: None,
+                published: Some(published),
+            });
+            let stamp = Stamp { timestamp, previous: self.committer.last, participants };
+            self.write_entry(partition, facts, &[], stamp)?;
+        }
+        self.committer.last = timestamp;
+        self.committer.last_published = timestamp;
+        self.committer.since_checkpoint = 0;
+        Ok(())
+    }
+}
+
+fn check_facts(facts: &Facts) -> Result<(), WriteError> {
+    let (max, found) = (FACTS_BYTES_MAX, facts.encode().len());
+    if found <= max {
+        return Ok(());
+    }
+    let what = "bytes of the facts of a transaction in one partition";
+    Err(WriteError::Refused(TransactionRefusal::TooLarge { what, max, found }.into()))
+}
+
+/// When an entry happens.
+#[derive(Clone, Copy)]
+struct Stamp {
+    timestamp: Timestamp,
+    previous: Timestamp,
+    participants: Participants,
+}
+
+/// Why a transaction was not written.
+enum WriteError {
+    /// It cannot be done; nothing of it was appended.
+    Refused(CommitError),
+    /// Something of it may have been appended.
+    Journal(JournalFailure),
+}
+
+impl WriteError {
+    fn into_commit_error(self) -> CommitError {
+        match self {
+            WriteError::Refused(error) => error,
+            WriteError::Journal(failure) => CommitError::Stopped { reason: failure.to_string() },
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The way into a copy: entries of a source, appended and applied by the worker as an edit would be.
+
+use std::sync::mpsc;
+
+use tokio::sync::oneshot;
+
+use apograph_format::{
+    Entry, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest, SourcePosition,
+};
+
+use super::Database;
+use super::worker::{Command, JournalFailure, Worker};
+use crate::Role;
+use crate::error::TakeError;
+
+impl Database {
+    /// Where each partition of this copy is: its position, and in a derived view the source entry it stands for.
+    pub fn resume(&self) -> Vec<(PartitionId, Position, Option<SourcePosition>)> {
+        let partition = |partition: PartitionId| {
+            let end = self.shared.journal(partition).map(|journal| journal.end());
+            let end = end.expect("there is a journal for every partition");
+            (partition, end, self.shared.source_of(partition))
+        };
+        self.partitioning().all().map(partition).collect()
+    }
+
+    /// Takes the next entries of a partition from a source: verified, appended, synced, and applied as far as all
+    /// partitions allow. Everything that was taken is durable when this resolves.
+    pub async fn take(&self, partition: PartitionId, entries: Vec<Entry>) -> Result<(), TakeError> {
+        let stopped = || TakeError::Stopped {
+            reason: self.stopped().unwrap_or_else(|| "the server is shutting down".into()),
+        };
+        if self.role() == Role::Primary || self.stopped().is_some() {
+            return Err(stopped());
+        }
+        let (answer, taken) = oneshot::channel();
+        match self.threads.queue.try_send(Command::Take(partition, entries, answer)) {
+            Ok(()) => {}
+            // One batch of each partition is on its way at a time, so the queue is never full of them.
+            Err(mpsc::TrySendError::Full(_) | mpsc::TrySendError::Disconnected(_)) => return Err(stopped()),
+        }
+        taken.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Is this heartbeat the word of the server we follow, about our database?
+    pub fn note_heartbeat(
+        &self,
+        partition: PartitionId,
+        heartbeat: &Heartbeat,
+        source: &ServerKey,
+    ) -> Result<(), TakeError> {
+        heartbeat
+            .verify(source, self.id(), partition)
+            .map_err(|error| TakeError::Signature { reason: error.to_string() })
+    }
+}
+
+impl Worker {
+    /// Appends what came from a source. Nothing of the batch is kept if something in it is refused.
+    pub(super) fn take(&mut self, partition: PartitionId, entries: &[Entry]) -> Result<(), TakeError> {
+        if let Some(reason) = self.shared.stopped() {
+            return Err(TakeError::Stopped { reason });
+        }
+        let mut verified = Vec::with_capacity(entries.len());
+        for entry in entries {
+            verified.push(self.verify(partition, entry)?);
+        }
+        let appended = self.append_all(entries, verified).and_then(|()| self.sync(&[partition]));
+        if let Err(failure) = appended {
+            let undone = self.discard(&[partition]);
+            if let JournalFailure::Fatal(reason) = &failure {
+                self.shared.stop(reason.clone());
+            } else if let Err(error) = undone {
+                self.shared.stop(error.to_string());
+            }
+            let reason = failure.to_string();
+            return Err(match failure {
+                JournalFailure::Refused(_) => TakeError::Refused { reason },
+                JournalFailure::Write(_) | JournalFailure::Fatal(_) => TakeError::Stopped { reason },
+            });
+        }
+        if let Some(source) = entries.iter().rev().find_map(|entry| entry.facts().ok()?.source()) {
+            self.shared.set_source(partition, source);
+        }
+        self.apply().map_err(|reason| {
+            self.shared.stop(reason.clone());
+            TakeError::Stopped { reason }
+        })?;
+        self.shared.health().difference.clone().map_or(Ok(()), Err)
+    }
+
+    fn append_all(&mut self, entries: &[Entry], facts: Vec<Facts>) -> Result<(), JournalFailure> {
+        for (entry, facts) in entries.iter().zip(facts) {
+            self.append(entry)?;
+            self.applier.offer(entry.clone(), facts);
+        }
+        Ok(())
+    }
+
+    /// Everything that can be checked of an entry before it is ours: partition, payloads, the primary's signature.
+    fn verify(&self, partition: PartitionId, entry: &Entry) -> Result<Facts, TakeError> {
+        let refused = |reason: String| TakeError::Refused { reason };
+        if entry.header().partition != partition {
+            return Err(refused(format!("an entry of partition {}", entry.header().partition)));
+        }
+        let facts = entry.facts().map_err(|error| refused(error.to_string()))?;
+        entry.verify_payloads(&facts).map_err(|error| refused(error.to_string()))?;
+        if let Facts::Checkpoint(checkpoint) = &facts {
+            let primary = self.shared.file.primary.key;
+            let scope = Scope { database: self.shared.id(), partition, at: checkpoint.at };
+            let is_signed = |digest: &SignedDigest| digest.verify(&primary, &scope);
+            checkpoint
+                .digests
+                .iter()
+                .try_for_each(is_signed)
+                .map_err(|error| TakeError::Signature { reason: error.to_string() })?;
+        }
+        Ok(facts)
+    }
+}

@@ -1,0 +1,193 @@
+//! The source's side of following: a view of a partition's journal from a position, and signs of life.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+
+use apograph_format::{
+    ContentFact, Entry, Hash, Heartbeat, PartitionId, Position, ServerKey, Timestamp, Uri, View,
+};
+use apograph_journal::{Entries, JournalReader, LocateError, ReadError};
+use apograph_replication::published::{DerivedEntries, Derivation, DeriveError, LiveVersion, Lookup};
+use apograph_store::{Store, StoreError};
+
+use super::{Database, Shared};
+use super::state::now_us;
+use super::worker::chain;
+use crate::error::FeedError;
+
+/// A view of a partition's journal from a position on. It never ends; ask again when more is there.
+///
+/// Only what is visible goes out: an entry that is durable here while its transaction is not durable in another
+/// partition may yet be cut, and a copy must never have it.
+pub struct Feed {
+    shared: Arc<Shared>,
+    entries: Entries,
+    held: Option<Entry>,
+    derived: Option<Derived>,
+}
+
+/// What a feed of the published view needs beside the journal.
+struct Derived {
+    derivation: Derivation,
+    pending: Option<DerivedEntries>,
+    store: Arc<Store>,
+}
+
+impl Database {
+    /// Opens a view of a partition's journal behind `from`. For a derived view `source` is the source entry that `from`
+    /// stands for; none means the beginning.
+    pub fn feed(
+        &self,
+        partition: PartitionId,
+        view: View,
+        from: Position,
+        source: Option<Position>,
+    ) -> Result<Feed, FeedError> {
+        let no_partition = || FeedError::NoSuchPartition { partition: partition.0 };
+        let journal = self.shared.journal(partition).ok_or_else(no_partition)?;
+        let store = self.shared.store(partition).ok_or_else(no_partition)?;
+        let shared = Arc::clone(&self.shared);
+        match (self.view(), view) {
+            (View::Full, View::Full) | (View::Published, View::Published) => {
+                Ok(Feed { shared, entries: locate(&journal, &from)?, held: None, derived: None })
+            }
+            (View::Published, View::Full) => Err(FeedError::NoSuchView { view }),
+            (View::Full, View::Published) => {
+                let genesis = self.id().genesis(View::Full, partition);
+                let beginning = self.id().genesis(View::Published, partition);
+                let behind = source.unwrap_or(Position::beginning(genesis));
+                if source.is_none() && from != Position::beginning(beginning) {
+                    let common = Position::beginning(beginning);
+                    return Err(FeedError::UnknownPosition { asked: from, common });
+                }
+                let derived = Derived {
+                    derivation: Derivation::new(from, Timestamp::ZERO),
+                    pending: None,
+                    store: Arc::clone(store),
+                };
+                Ok(Feed { shared, entries: locate(&journal, &behind)?, held: None, derived: Some(derived) })
+            }
+        }
+    }
+
+    /// A signed sign of life: how far this source is in a view of a partition.
+    pub fn heartbeat(&self, partition: PartitionId, view: View) -> Bytes {
+        let journal = self.shared.journal(partition);
+        let end = journal.map_or(Position::beginning(self.id().genesis(view, partition)), |journal| journal.end());
+        let index = usize::from(partition.0);
+        let unsigned = Heartbeat {
+            visible: self.visible(),
+            end,
+            bytes: self.shared.appended.get(index).map_or(0, |bytes| bytes.load(Ordering::Acquire)),
+            clock: i64::try_from(now_us()).unwrap_or(i64::MAX),
+            signer: ServerKey([0; 32]),
+            signature: [0; 64],
+        };
+        Heartbeat::sign(&self.shared.key, self.id(), partition, unsigned).encode()
+    }
+}
+
+fn locate(journal: &JournalReader, from: &Position) -> Result<Entries, FeedError> {
+    journal.entries(from).map_err(|error| match error {
+        LocateError::Gone { start, .. } => FeedError::OutOfWindow { start, asked: *from },
+        LocateError::Unknown { .. } | LocateError::Ahead { .. } => {
+            FeedError::UnknownPosition { asked: *from, common: journal.start() }
+        }
+        error => FeedError::Damaged { reason: chain(&error) },
+    })
+}
+
+impl Feed {
+    /// The next whole entries, at least one, `bytes_max` or somewhat more; `None` when nothing is there now.
+    pub fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FeedError> {
+        let visible = self.shared.visible();
+        let mut gathered = BytesMut::new();
+        while gathered.len() < bytes_max {
+            if let Some(derived) = &mut self.derived
+                && let Some(entry) = derived.next_pending()?
+            {
+                gathered.extend_from_slice(entry.bytes());
+                continue;
+            }
+            let Some(entry) = self.next_visible(visible)? else { break };
+            match &mut self.derived {
+                None => gathered.extend_from_slice(entry.bytes()),
+                Some(derived) => derived.take(&entry)?,
+            }
+        }
+        Ok((!gathered.is_empty()).then(|| gathered.freeze()))
+    }
+
+    fn next_visible(&mut self, visible: Timestamp) -> Result<Option<Entry>, FeedError> {
+        let entry = match self.held.take() {
+            Some(entry) => Some(entry),
+            None => self.entries.next().map_err(feed_error)?,
+        };
+        let Some(entry) = entry else { return Ok(None) };
+        if entry.header().timestamp > visible {
+            self.held = Some(entry);
+            return Ok(None);
+        }
+        Ok(Some(entry))
+    }
+}
+
+impl Derived {
+    fn take(&mut self, entry: &Entry) -> Result<(), FeedError> {
+        let facts = entry.facts().map_err(|error| FeedError::Damaged { reason: error.to_string() })?;
+        let taken = self.derivation.take(entry, &facts, &Remembered(&self.store));
+        self.pending = taken.map_err(derive_error)?;
+        Ok(())
+    }
+
+    fn next_pending(&mut self) -> Result<Option<Entry>, FeedError> {
+        let Some(pending) = &mut self.pending else { return Ok(None) };
+        let next = self.derivation.next(pending, &Remembered(&self.store)).map_err(derive_error)?;
+        if next.is_none() {
+            self.pending = None;
+        }
+        Ok(next)
+    }
+}
+
+fn feed_error(error: ReadError) -> FeedError {
+    match error {
+        ReadError::Gone { sequence, start } => {
+            FeedError::OutOfWindow { start, asked: Position { sequence, ..start } }
+        }
+        ReadError::Cut { at, end } => FeedError::UnknownPosition { asked: at, common: end },
+        error => FeedError::Damaged { reason: chain(&error) },
+    }
+}
+
+fn derive_error(error: DeriveError<StoreError>) -> FeedError {
+    FeedError::Damaged { reason: error.to_string() }
+}
+
+/// The store of the source, as a derivation asks it.
+struct Remembered<'a>(&'a Store);
+
+impl Lookup for Remembered<'_> {
+    type Error = StoreError;
+
+    fn version(&self, uri: &Uri, number: u64, at: Timestamp) -> Result<Option<LiveVersion>, StoreError> {
+        let record = self.0.version(uri, number, at)?;
+        Ok(record.map(|record| LiveVersion {
+            id: record.id,
+            body_bytes: record.body_bytes as usize,
+            content: record.content,
+            r#type: record.r#type,
+        }))
+    }
+
+    fn content(&self, hash: &Hash) -> Result<Option<ContentFact>, StoreError> {
+        self.0.content(hash)
+    }
+
+    fn payload(&self, hash: &Hash) -> Result<Option<Bytes>, StoreError> {
+        self.0.payload(hash)
+    }
+}
+

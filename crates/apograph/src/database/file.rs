@@ -1,0 +1,85 @@
+//! `database.json`: what a server must know of a database before it can open it, and what it promised to remember.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use apograph_format::{DatabaseId, DigestKey, Partitioning, View};
+
+use super::open::OpenError;
+use super::{Database, Handshake};
+use crate::Role;
+use crate::folder::{Folder, FolderError, disk, read_json, write_json};
+use crate::settings::DatabaseSettings;
+use crate::status::ServerIdentity;
+
+/// What a server must know of a database before it can open it. Only its owner may read it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseFile {
+    /// Identity of the database.
+    pub id: DatabaseId,
+    /// How it is cut.
+    pub partitions: Partitioning,
+    /// What this server is for it now. The settings only start it.
+    pub role: Role,
+    /// Keys of the hash trees this server keeps, in hex, by view.
+    pub digest_keys: Vec<(View, String)>,
+    /// The primary this server trusts: itself, or the one it met first.
+    pub primary: ServerIdentity,
+}
+
+impl DatabaseFile {
+    pub(crate) fn new_primary(folder: &Folder, settings: &DatabaseSettings) -> Result<DatabaseFile, OpenError> {
+        let mut random = [0; 48];
+        getrandom::fill(&mut random).map_err(|error| OpenError::Random { reason: error.to_string() })?;
+        let (id, secret) = random.split_at(16);
+        let id = DatabaseId::from_slice(id).expect("16 bytes were split off");
+        let secret: [u8; 32] = secret.try_into().expect("32 bytes are left");
+        let key = |view| (view, hex::encode(DigestKey::derive(&secret, view).to_bytes()));
+        Ok(DatabaseFile {
+            id,
+            partitions: Partitioning::new(settings.partitions)?,
+            role: Role::Primary,
+            digest_keys: View::ALL.map(key).to_vec(),
+            primary: folder.identity(),
+        })
+    }
+
+    pub(crate) fn of_copy(role: Role, handshake: &Handshake) -> Result<DatabaseFile, OpenError> {
+        let holds = |view: &View| *view == View::Published || role.view() == View::Full;
+        Ok(DatabaseFile {
+            id: handshake.database,
+            partitions: Partitioning::new(handshake.partitions)?,
+            role,
+            digest_keys: handshake.digest_keys.iter().filter(|(view, _)| holds(view)).cloned().collect(),
+            primary: handshake.primary.clone(),
+        })
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Option<DatabaseFile>, OpenError> {
+        let path = path.join("database.json");
+        if path.exists() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<(), FolderError> {
+        std::fs::create_dir_all(path).map_err(disk(path))?;
+        write_json(&path.join("database.json"), self)
+    }
+
+    pub(crate) fn keys(&self) -> Result<Vec<(View, DigestKey)>, OpenError> {
+        let key = |(view, text): &(View, String)| {
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(text, &mut bytes).map_err(|_| OpenError::DigestKey { view: *view })?;
+            Ok((*view, DigestKey::from_bytes(bytes)))
+        };
+        self.digest_keys.iter().map(key).collect()
+    }
+}
+
+impl Database {
+    /// The primary this server trusts.
+    pub fn primary(&self) -> &ServerIdentity {
+        &self.shared.file.primary
+    }
+}

@@ -1,0 +1,63 @@
+//! What a source tells a copy before the first entry.
+
+use serde::{Deserialize, Serialize};
+
+use apograph_format::{DatabaseId, Timestamp, View};
+
+use super::Database;
+use crate::error::FeedError;
+use crate::status::ServerIdentity;
+
+/// Version of what copies and sources say to each other.
+pub const PROTOCOL: u32 = 1;
+
+/// What a source tells a copy before the first entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handshake {
+    /// Version of what copies and sources say to each other.
+    pub protocol: u32,
+    /// Name and version of the source's software.
+    pub software: String,
+    /// Identity of the database.
+    pub database: DatabaseId,
+    /// Its name at the source.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: u16,
+    /// Epoch of its history.
+    pub epoch: u64,
+    /// The view that was asked for.
+    pub view: View,
+    /// Keys of the hash trees that the copy may keep, in hex, by view.
+    pub digest_keys: Vec<(View, String)>,
+    /// Whose signatures count.
+    pub primary: ServerIdentity,
+    /// Who answers.
+    pub server: ServerIdentity,
+    /// Everything up to here can be read at the source.
+    pub visible: Timestamp,
+}
+
+impl Database {
+    /// What a copy that may see `view` has to know.
+    pub fn handshake(&self, view: View) -> Result<Handshake, FeedError> {
+        if self.view() == View::Published && view == View::Full {
+            return Err(FeedError::NoSuchView { view });
+        }
+        let may_keep = |held: &View| *held == View::Published || view == View::Full;
+        let file = &self.shared.file;
+        Ok(Handshake {
+            protocol: PROTOCOL,
+            software: concat!("apograph ", env!("CARGO_PKG_VERSION")).to_owned(),
+            database: file.id,
+            name: self.shared.name.clone(),
+            partitions: file.partitions.count(),
+            epoch: self.epoch(),
+            view,
+            digest_keys: file.digest_keys.iter().filter(|(held, _)| may_keep(held)).cloned().collect(),
+            primary: ServerIdentity { url: self.primary_url(), ..file.primary.clone() },
+            server: self.shared.server.clone(),
+            visible: self.visible(),
+        })
+    }
+}

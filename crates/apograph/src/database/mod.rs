@@ -1,0 +1,177 @@
+//! One database on this server.
+//!
+//! A worker thread owns the journals and is the only one that appends ([`worker`]). What arrives there, an edit
+//! ([`committer`]) or entries of a source ([`copy`]), is appended and synced, and then applied in timestamp order by the
+//! same [`applier`]. Everybody else reads: stores at the visible timestamp, journals up to their synced end.
+
+mod announce;
+mod applier;
+mod committer;
+mod copy;
+mod export;
+mod feed;
+mod file;
+mod handshake;
+pub(crate) mod open;
+mod plan;
+mod reads;
+mod state;
+mod status;
+mod upkeep;
+mod wait;
+mod worker;
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use tokio::sync::{oneshot, watch};
+
+use apograph_format::{DatabaseId, Partitioning, Timestamp, View};
+
+use crate::Role;
+use crate::error::{CommitError, ReadOnly};
+use crate::spool::Spool;
+use crate::transaction::{Committed, Transaction};
+
+pub use export::Export;
+pub use feed::Feed;
+pub use file::DatabaseFile;
+pub use handshake::{Handshake, PROTOCOL};
+pub use reads::ContentReader;
+pub(crate) use state::Shared;
+pub use wait::PendingCommit;
+use worker::Command;
+
+/// Transactions and batches that may wait for the worker.
+const QUEUE_MAX: usize = 1_024;
+
+/// One database on this server. Clones share it; it is closed by [`Database::shutdown`] or when the last one goes.
+#[derive(Clone)]
+pub struct Database {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+struct Threads {
+    queue: mpsc::SyncSender<Command>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+impl Database {
+    /// Its name on this server.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Its identity everywhere.
+    pub fn id(&self) -> DatabaseId {
+        self.shared.file.id
+    }
+
+    /// What this server is for it.
+    pub fn role(&self) -> Role {
+        self.shared.file.role
+    }
+
+    /// What this server holds of it.
+    pub fn view(&self) -> View {
+        self.shared.view()
+    }
+
+    /// How it is cut.
+    pub fn partitioning(&self) -> Partitioning {
+        self.shared.partitioning
+    }
+
+    /// Epoch of its history.
+    pub fn epoch(&self) -> u64 {
+        self.shared.epoch()
+    }
+
+    /// Everything up to here can be read.
+    pub fn visible(&self) -> Timestamp {
+        self.shared.visible()
+    }
+
+    /// Where edits go.
+    pub fn primary_url(&self) -> Option<String> {
+        self.shared.primary_url()
+    }
+
+    /// Tells of every new visible timestamp.
+    pub fn watch_visible(&self) -> watch::Receiver<Timestamp> {
+        self.shared.visible.subscribe()
+    }
+
+    /// Why the database does not take writes or entries, when it does not.
+    pub fn stopped(&self) -> Option<String> {
+        self.shared.stopped()
+    }
+
+    /// Takes a content in, piece by piece.
+    pub fn spool(&self) -> Spool {
+        Spool::new(&self.shared.spool)
+    }
+
+    /// Hands a transaction to the committer. Transactions commit in the order of these calls. The answer comes when the
+    /// transaction is durable, applied and visible, or refused.
+    pub fn submit(&self, transaction: Transaction) -> Result<PendingCommit, CommitError> {
+        self.check_writable()?;
+        let (answer, pending) = oneshot::channel();
+        let command = Command::Commit(Box::new(transaction), answer);
+        match self.threads.queue.try_send(command) {
+            Ok(()) => Ok(PendingCommit::new(pending)),
+            Err(mpsc::TrySendError::Full(_)) => Err(CommitError::Busy),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(self.shared.stopped_error()),
+        }
+    }
+
+    /// Commits a transaction and waits for it. Not to be called on an async thread.
+    pub fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {
+        self.check_writable()?;
+        let (answer, pending) = oneshot::channel();
+        let command = Command::Commit(Box::new(transaction), answer);
+        self.threads.queue.send(command).map_err(|_| self.shared.stopped_error())?;
+        pending.blocking_recv().unwrap_or_else(|_| Err(self.shared.stopped_error()))
+    }
+
+    fn check_writable(&self) -> Result<(), CommitError> {
+        if self.role() != Role::Primary {
+            return Err(ReadOnly { role: self.role(), primary_url: self.primary_url() }.into());
+        }
+        match self.shared.stopped() {
+            Some(reason) => Err(CommitError::Stopped { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// Finishes what is in hand, makes it durable, and stops. Idempotent; blocks until all is still.
+    pub fn shutdown(&self) {
+        self.threads.stop();
+    }
+}
+
+impl Threads {
+    fn stop(&self) {
+        let _ = self.queue.send(Command::Stop);
+        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
+        for handle in handles {
+            if handle.join().is_err() {
+                tracing::error!(database = %self.shared.name, "a thread of the database panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("name", &self.name()).field("role", &self.role()).finish_non_exhaustive()
+    }
+}

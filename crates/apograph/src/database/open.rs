@@ -1,0 +1,223 @@
+//! Opening a database: journals, stores, and everything that a crash left undone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+
+use apograph_format::partition::PartitioningError;
+use apograph_format::{PartitionId, View};
+use apograph_journal::{Beginning, Identity, Journal};
+use apograph_store::{Store, StoreError};
+
+use super::applier::Applier;
+use super::file::DatabaseFile;
+use super::worker::{Worker, chain};
+use super::{Database, QUEUE_MAX, Shared, Threads, upkeep};
+use crate::Role;
+use crate::folder::{Folder, FolderError, disk};
+use crate::settings::DatabaseSettings;
+
+/// Why a database cannot be opened. Nothing in it was changed, except what recovery may change.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder does not name it.
+    #[error("the settings name no database {name:?}")]
+    Unknown {
+        /// Its name.
+        name: String,
+    },
+    /// A file of the data folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A number of partitions out of range.
+    #[error(transparent)]
+    Partitioning(#[from] PartitioningError),
+    /// A digest key in `database.json` cannot be read.
+    #[error("the digest key of the {view} view cannot be read")]
+    DigestKey {
+        /// Of which view.
+        view: View,
+    },
+    /// The operating system gave no random bytes.
+    #[error("no random bytes: {reason}")]
+    Random {
+        /// Why.
+        reason: String,
+    },
+    /// The journal of a partition is damaged, foreign, or in use.
+    #[error("journal of partition {partition}: {error}")]
+    Journal {
+        /// Which.
+        partition: PartitionId,
+        /// What is wrong.
+        #[source]
+        error: apograph_journal::OpenError,
+    },
+    /// The journal of a partition cannot be made.
+    #[error("journal of partition {partition}: {error}")]
+    Create {
+        /// Which.
+        partition: PartitionId,
+        /// What is wrong.
+        #[source]
+        error: apograph_journal::CreateError,
+    },
+    /// The store of a partition is damaged or in use.
+    #[error("store of partition {partition}: {error}")]
+    Store {
+        /// Which.
+        partition: PartitionId,
+        /// What is wrong.
+        #[source]
+        error: StoreError,
+    },
+    /// Store and journal do not fit together, or replay failed.
+    #[error("recovery failed: {reason}")]
+    Recovery {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Database {
+    pub(crate) fn open(
+        folder: &Folder,
+        name: &str,
+        path: &Path,
+        settings: &DatabaseSettings,
+        file: DatabaseFile,
+    ) -> Result<Database, OpenError> {
+        let spool = prepare_spool(path)?;
+        let count = file.partitions.count();
+        let mut journals = Vec::new();
+        let mut stores = Vec::new();
+        for partition in file.partitions.all() {
+            let home = path.join("partitions").join(format!("{partition:0>3}"));
+            let (journal, beginning) = open_journal(&home, &file, settings, partition)?;
+            let options = settings.store_options(count);
+            let store = Store::open(&home.join("store"), &options, file.keys()?, (beginning.after, beginning.timestamp))
+                .map_err(|error| OpenError::Store { partition, error })?;
+            journals.push(journal);
+            stores.push(Arc::new(store));
+        }
+        let is_primary = file.role == Role::Primary;
+        let upkeep = upkeep::Upkeep::start(name, &stores);
+        let applier = replay(name, &stores, &mut journals, is_primary)?;
+        let readers = journals.iter().map(Journal::reader).collect();
+        let key = folder.signing_key();
+        let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, spool);
+        let shared = Arc::new(shared);
+        let database = Database::start(shared, journals, applier, upkeep);
+        if is_primary {
+            database.announce(&folder.identity())?;
+        }
+        Ok(database)
+    }
+
+    fn start(
+        shared: Arc<Shared>,
+        journals: Vec<Journal>,
+        applier: Applier,
+        upkeep: upkeep::Upkeep,
+    ) -> Database {
+        let (queue, commands) = mpsc::sync_channel(QUEUE_MAX);
+        let mut worker = Worker::new(Arc::clone(&shared), journals, applier);
+        // Publishes what recovery found: positions, bytes, and what can be read.
+        if let Err(reason) = worker.apply() {
+            shared.stop(reason);
+        }
+        let thread = std::thread::Builder::new().name(format!("{} worker", shared.name));
+        let handle = thread.spawn(move || {
+            worker.run(&commands);
+            upkeep.stop();
+        });
+        let handle = handle.expect("the operating system gives a thread at start");
+        let threads = Threads { queue, handles: Mutex::new(vec![handle]), shared: Arc::clone(&shared) };
+        Database { shared, threads: Arc::new(threads) }
+    }
+}
+
+fn prepare_spool(path: &Path) -> Result<PathBuf, OpenError> {
+    let spool = path.join("spool");
+    if spool.exists() {
+        fs::remove_dir_all(&spool).map_err(disk(&spool))?;
+    }
+    fs::create_dir_all(&spool).map_err(disk(&spool))?;
+    Ok(spool)
+}
+
+fn open_journal(
+    home: &Path,
+    file: &DatabaseFile,
+    settings: &DatabaseSettings,
+    partition: PartitionId,
+) -> Result<(Journal, Beginning), OpenError> {
+    let dir = home.join("journal");
+    let identity =
+        Identity { database: file.id, view: file.role.view(), partition, partitioning: file.partitions };
+    let options = settings.journal_options(file.partitions.count());
+    let genesis = Beginning::genesis(&identity);
+    let opened = match Journal::open(&dir, Some(&identity), options) {
+        Err(apograph_journal::OpenError::Empty { .. }) => None,
+        Err(apograph_journal::OpenError::Io(failure)) if !dir.exists() => {
+            tracing::debug!(%failure, "a new journal");
+            None
+        }
+        opened => Some(opened.map_err(|error| OpenError::Journal { partition, error })?),
+    };
+    let Some((journal, recovery)) = opened else {
+        let journal = Journal::create(&dir, identity, options, genesis)
+            .map_err(|error| OpenError::Create { partition, error })?;
+        return Ok((journal, genesis));
+    };
+    if let Some(torn) = recovery.torn_tail {
+        tracing::warn!(
+            file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes, reason = %torn.reason,
+            "cut a torn tail"
+        );
+    }
+    let start = journal.start();
+    // A journal that begins mid-history needs a store that is at least as far; `replay` finds out.
+    Ok((journal, Beginning { after: start, ..genesis }))
+}
+
+/// Brings the stores to the end of the journals. On a primary what is incomplete at the end was never acknowledged,
+/// and is cut; on a copy the rest is still to come.
+fn replay(
+    name: &str,
+    stores: &[Arc<Store>],
+    journals: &mut [Journal],
+    is_primary: bool,
+) -> Result<Applier, OpenError> {
+    let recovery = |reason: String| OpenError::Recovery { reason };
+    for (index, (store, journal)) in stores.iter().zip(journals.iter()).enumerate() {
+        let (at, end, start) = (store.progress().position, journal.end(), journal.start());
+        if at.sequence > end.sequence || at.sequence < start.sequence {
+            return Err(recovery(format!(
+                "partition {index}: the store stands at entry {}, the journal holds {} to {}; restore the folder from a copy",
+                at.sequence,
+                start.sequence + 1,
+                end.sequence
+            )));
+        }
+    }
+    let mut applier = Applier::new(stores, journals.iter().map(Journal::reader).collect());
+    applier.run().map_err(|error| recovery(chain(&error)))?;
+    if !is_primary {
+        return Ok(applier);
+    }
+    let mut cut = 0;
+    for (index, journal) in journals.iter_mut().enumerate() {
+        let partition = PartitionId(u16::try_from(index).unwrap_or(u16::MAX));
+        let Some(position) = applier.position(partition) else { continue };
+        if position.sequence < journal.end().sequence {
+            cut += journal.cut_after(&position).map_err(|error| recovery(chain(&error)))?;
+        }
+    }
+    if cut > 0 {
+        tracing::warn!(database = name, entries = cut, "cut entries of transactions that were never complete");
+        let readers = journals.iter().map(Journal::reader).collect();
+        applier = Applier::new(stores, readers);
+    }
+    Ok(applier)
+}

@@ -1,0 +1,189 @@
+//! What the worker and all readers of a database share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ed25519_dalek::SigningKey;
+use tokio::sync::watch;
+
+use apograph_format::{
+    DatabaseId, Kind, PartitionId, Partitioning, Position, SourcePosition, State, Timestamp, Uri, View,
+};
+use apograph_journal::JournalReader;
+use apograph_store::Store;
+
+use super::file::DatabaseFile;
+use crate::error::{CommitError, TakeError};
+use crate::settings::DatabaseSettings;
+use crate::status::ServerIdentity;
+
+/// What the worker and all readers of a database share.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) file: DatabaseFile,
+    pub(crate) settings: DatabaseSettings,
+    pub(crate) server: ServerIdentity,
+    pub(crate) key: SigningKey,
+    pub(crate) partitioning: Partitioning,
+    pub(crate) stores: Vec<Arc<Store>>,
+    /// Replaced when the worker had to open a journal again.
+    pub(crate) journals: RwLock<Vec<JournalReader>>,
+    pub(crate) spool: PathBuf,
+    pub(crate) visible: watch::Sender<Timestamp>,
+    pub(crate) epoch: AtomicU64,
+    /// Entry bytes ever appended, by partition.
+    pub(crate) appended: Vec<AtomicU64>,
+    pub(crate) health: Mutex<Health>,
+}
+
+/// What somebody should know.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    pub(crate) stopped: Option<String>,
+    pub(crate) alarms: Vec<String>,
+    /// Last checkpoint written or compared, by partition.
+    pub(crate) proofs: Vec<Option<Position>>,
+    /// In a derived journal: the source entry that its last one stands for, by partition.
+    pub(crate) sources: Vec<Option<SourcePosition>>,
+    /// The last comparison found another digest.
+    pub(crate) difference: Option<TakeError>,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "one call, at open")]
+    pub(crate) fn new(
+        name: &str,
+        file: DatabaseFile,
+        settings: &DatabaseSettings,
+        server: ServerIdentity,
+        key: &SigningKey,
+        stores: Vec<Arc<Store>>,
+        journals: Vec<JournalReader>,
+        spool: PathBuf,
+    ) -> Shared {
+        let count = stores.len();
+        let visible = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
+        let epoch = journals.iter().map(|journal| journal.end().epoch).max().unwrap_or_default().max(1);
+        let proofs = stores.iter().map(|store| store.progress().checkpoint).collect();
+        let sources = stores.iter().map(|store| store.progress().source).collect();
+        Shared {
+            name: name.to_owned(),
+            partitioning: file.partitions,
+            file,
+            settings: settings.clone(),
+            server,
+            key: key.clone(),
+            stores,
+            journals: RwLock::new(journals),
+            spool,
+            visible: watch::Sender::new(visible),
+            epoch: AtomicU64::new(epoch),
+            appended: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            health: Mutex::new(Health { proofs, sources, ..Health::default() }),
+        }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.file.role.view()
+    }
+
+    pub(crate) fn id(&self) -> DatabaseId {
+        self.file.id
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn visible(&self) -> Timestamp {
+        *self.visible.borrow()
+    }
+
+    pub(crate) fn store(&self, partition: PartitionId) -> Option<&Arc<Store>> {
+        self.stores.get(usize::from(partition.0))
+    }
+
+    pub(crate) fn store_of(&self, uri: &Uri) -> &Store {
+        self.store(self.partitioning.of(uri)).expect("there is a store for every partition")
+    }
+
+    pub(crate) fn journal(&self, partition: PartitionId) -> Option<JournalReader> {
+        let journals = self.journals.read().unwrap_or_else(PoisonError::into_inner);
+        journals.get(usize::from(partition.0)).cloned()
+    }
+
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.health().stopped.clone()
+    }
+
+    pub(crate) fn stopped_error(&self) -> CommitError {
+        let reason = self.stopped().unwrap_or_else(|| "the server is shutting down".into());
+        CommitError::Stopped { reason }
+    }
+
+    /// This server cannot go on with the database; the first reason counts.
+    pub(crate) fn stop(&self, reason: String) {
+        tracing::error!(database = %self.name, %reason, "the database stopped");
+        self.health().stopped.get_or_insert(reason);
+        // Wake everybody who waits, so that they see it.
+        self.visible.send_modify(|_| {});
+    }
+
+    pub(crate) fn alarm(&self, alarm: String) {
+        tracing::error!(database = %self.name, %alarm, "alarm");
+        let mut health = self.health();
+        if !health.alarms.contains(&alarm) && health.alarms.len() < 100 {
+            health.alarms.push(alarm);
+        }
+    }
+
+    pub(crate) fn set_proof(&self, partition: PartitionId, at: Position) {
+        if let Some(proof) = self.health().proofs.get_mut(usize::from(partition.0)) {
+            *proof = Some(at);
+        }
+    }
+
+    pub(crate) fn source_of(&self, partition: PartitionId) -> Option<SourcePosition> {
+        self.health().sources.get(usize::from(partition.0)).copied().flatten()
+    }
+
+    pub(crate) fn set_source(&self, partition: PartitionId, source: SourcePosition) {
+        if let Some(known) = self.health().sources.get_mut(usize::from(partition.0)) {
+            *known = Some(source);
+        }
+    }
+
+    /// Where edits go: what the server documents say, or what the source said at the first contact.
+    pub(crate) fn primary_url(&self) -> Option<String> {
+        self.primary_from_documents().or_else(|| self.file.primary.url.clone())
+    }
+
+    fn primary_from_documents(&self) -> Option<String> {
+        let at = self.visible();
+        let of_store = |store: &Arc<Store>| {
+            let mut servers = store.documents("/_system/servers/", None, at).filter_map(Result::ok);
+            servers.find_map(|(uri, head)| {
+                let is_current = head.kind == Kind::Server && head.state != State::Purged && head.is_visible();
+                let working = head.working.filter(|_| is_current)?;
+                let record = store.version(&uri, working.number, at).ok()??;
+                let body = store.payload(&record.id).ok()??;
+                let properties = apograph_format::Version::decode(&body).ok()?.properties.to_value();
+                let is_primary = properties.get("role").and_then(|role| role.as_str()) == Some("primary");
+                properties.get("url").filter(|_| is_primary)?.as_str().map(str::to_owned)
+            })
+        };
+        self.stores.iter().find_map(of_store)
+    }
+}
+
+/// The wall clock in microseconds since 1970.
+pub(crate) fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX >> 1)
+}

@@ -1,0 +1,65 @@
+//! Waiting: for a commit, and for a token.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use apograph_format::Token;
+
+use super::Database;
+use crate::error::{CommitError, WaitError};
+use crate::transaction::Committed;
+
+/// A transaction on its way. Dropping it does not stop the transaction.
+#[derive(Debug)]
+pub struct PendingCommit {
+    answer: oneshot::Receiver<Result<Committed, CommitError>>,
+}
+
+impl PendingCommit {
+    pub(super) fn new(answer: oneshot::Receiver<Result<Committed, CommitError>>) -> PendingCommit {
+        PendingCommit { answer }
+    }
+}
+
+impl Future for PendingCommit {
+    type Output = Result<Committed, CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context).map(|answer| {
+            let gone = |_| Err(CommitError::Stopped { reason: "the server is shutting down".into() });
+            answer.unwrap_or_else(gone)
+        })
+    }
+}
+
+impl Database {
+    /// Waits until what `token` names can be read here; at most so long. `timer` is a future that ends then: the
+    /// engine has no clock of its own.
+    pub async fn wait_for(
+        &self,
+        token: Token,
+        at_most: Duration,
+        timer: impl Future<Output = ()>,
+    ) -> Result<(), WaitError> {
+        let other = WaitError::OtherHistory { asked: token, epoch: self.epoch() };
+        if token.epoch > self.epoch() || token.epoch == 0 {
+            return Err(other);
+        }
+        let mut visible = self.watch_visible();
+        let reached = visible.wait_for(|visible| *visible >= token.timestamp);
+        let mut reached = std::pin::pin!(reached);
+        let mut timer = std::pin::pin!(timer);
+        let is_there = std::future::poll_fn(|context| match reached.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
+            Poll::Pending => timer.as_mut().poll(context).map(|()| false),
+        })
+        .await;
+        if is_there {
+            return Ok(());
+        }
+        Err(WaitError::TimedOut { waited: at_most, visible: self.visible(), asked: token.timestamp })
+    }
+}

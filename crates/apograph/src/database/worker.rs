@@ -1,0 +1,257 @@
+//! The thread that owns the journals of a database: the only place that appends.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use apograph_format::{Entry, PartitionId, Timestamp, View};
+use apograph_journal::{AppendError, Journal, SyncError};
+
+use super::Shared;
+use super::applier::{Applier, Compared};
+use super::committer::Committer;
+use crate::Role;
+use crate::error::{CommitError, TakeError};
+use crate::transaction::{Committed, Transaction};
+
+/// Transactions that share a sync.
+const GROUP_MAX: usize = 512;
+/// After this much silence the worker writes a checkpoint and does its housekeeping.
+const IDLE: Duration = Duration::from_millis(250);
+/// Housekeeping happens at least this often, also under load.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+pub(super) type CommitAnswer = oneshot::Sender<Result<Committed, CommitError>>;
+
+/// What the worker is asked.
+pub(super) enum Command {
+    Commit(Box<Transaction>, CommitAnswer),
+    Take(PartitionId, Vec<Entry>, oneshot::Sender<Result<(), TakeError>>),
+    Stop,
+}
+
+/// The thread that owns the journals of a database.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) journals: Vec<Journal>,
+    pub(super) applier: Applier,
+    pub(super) committer: Committer,
+    last_upkeep: Instant,
+}
+
+/// Why journals could not take what the worker has for them.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JournalFailure {
+    /// The disk refused a write, it is full perhaps. What was not synced can be taken back.
+    #[error("the journal cannot be written: {0}")]
+    Write(String),
+    /// A sync failed, or worse: the process must stop.
+    #[error("{0}")]
+    Fatal(String),
+    /// What arrived is not the next entry.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, journals: Vec<Journal>, applier: Applier) -> Worker {
+        let committer = Committer::new(&shared, &applier, &journals);
+        Worker { shared, journals, applier, committer, last_upkeep: Instant::now() }
+    }
+
+    /// Works until it is told to stop or nobody can ask any more.
+    pub(super) fn run(mut self, queue: &Receiver<Command>) {
+        loop {
+            match queue.recv_timeout(IDLE) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(command) => {
+                    if self.work(command, queue) {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.shared.stopped().is_none() {
+                        self.write_checkpoint_if_due(true);
+                        self.upkeep();
+                    }
+                }
+            }
+            if self.shared.stopped().is_none() {
+                self.write_checkpoint_if_due(false);
+                if self.last_upkeep.elapsed() > UPKEEP {
+                    self.upkeep();
+                }
+            }
+        }
+        self.finish();
+    }
+
+    /// Does a command and what waits behind it; answers whether it was told to stop.
+    fn work(&mut self, command: Command, queue: &Receiver<Command>) -> bool {
+        let mut group = Vec::new();
+        let mut next = Some(command);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Stop => {
+                    self.commit_group(group);
+                    return true;
+                }
+                Command::Commit(transaction, answer) => {
+                    group.push((*transaction, answer));
+                    if group.len() < GROUP_MAX {
+                        next = queue.try_recv().ok();
+                    }
+                }
+                Command::Take(partition, entries, answer) => {
+                    let outcome = self.take(partition, &entries);
+                    let _ = answer.send(outcome);
+                    next = queue.try_recv().ok();
+                }
+            }
+        }
+        self.commit_group(group);
+        false
+    }
+
+    /// Appends an entry to its partition's journal; not durable yet.
+    pub(super) fn append(&mut self, entry: &Entry) -> Result<(), JournalFailure> {
+        let journal = self.journals.get_mut(usize::from(entry.header().partition.0));
+        let journal = journal.ok_or_else(|| JournalFailure::Refused("no such partition".into()))?;
+        journal.append(entry).map_err(|error| match error {
+            AppendError::Refused { reason } => JournalFailure::Refused(reason.to_string()),
+            AppendError::Write(failure) => JournalFailure::Write(chain(&failure)),
+            AppendError::Poisoned(failure) => JournalFailure::Fatal(chain(&failure)),
+        })
+    }
+
+    /// Makes durable what was appended to these partitions.
+    pub(super) fn sync(&mut self, touched: &[PartitionId]) -> Result<(), JournalFailure> {
+        for partition in touched {
+            let Some(journal) = self.journals.get_mut(usize::from(partition.0)) else { continue };
+            journal.sync().map_err(|error| match error {
+                SyncError::Write(failure) => JournalFailure::Write(chain(&failure)),
+                SyncError::Poisoned(failure) => JournalFailure::Fatal(chain(&failure)),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was appended and not synced.
+    pub(super) fn discard(&mut self, touched: &[PartitionId]) -> Result<(), JournalFailure> {
+        self.applier.forget_offers();
+        for partition in touched {
+            let Some(journal) = self.journals.get_mut(usize::from(partition.0)) else { continue };
+            journal.discard_unsynced().map_err(|error| JournalFailure::Fatal(chain(&error)))?;
+        }
+        Ok(())
+    }
+
+    /// Applies what is durable, shows it, remembers it as acknowledged.
+    pub(super) fn apply(&mut self) -> Result<(), String> {
+        let before = self.applier.applied();
+        let compared = self.applier.run().map_err(|error| chain(&error))?;
+        for compared in compared {
+            self.compare(&compared);
+        }
+        let applied = self.applier.applied();
+        for (index, journal) in self.journals.iter_mut().enumerate() {
+            let partition = PartitionId(u16::try_from(index).unwrap_or(u16::MAX));
+            if let Some(appended) = self.shared.appended.get(index) {
+                appended.store(journal.bytes_appended(), Ordering::Release);
+            }
+            let position = self.applier.position(partition).filter(|at| at.sequence > journal.acknowledged().sequence);
+            if let Some(position) = position {
+                journal.acknowledge(&position).map_err(|error| chain(&error))?;
+                self.shared.epoch.fetch_max(position.epoch, Ordering::AcqRel);
+            }
+        }
+        if applied > before {
+            self.shared.visible.send_replace(applied);
+        }
+        Ok(())
+    }
+
+    /// A checkpoint was passed: does this server have what the primary says?
+    fn compare(&mut self, compared: &Compared) {
+        let view = self.shared.view();
+        let expected = compared.checkpoint.digest(view);
+        let found = compared.found.iter().find(|(held, _, _)| *held == view);
+        if let (Some(expected), Some((_, found, documents))) = (expected, found) {
+            if expected.digest == *found && expected.documents == *documents {
+                self.shared.set_proof(compared.partition, compared.at);
+                self.shared.health().difference = None;
+            } else {
+                self.shared.health().difference = Some(TakeError::Diverged {
+                    partition: compared.partition.0,
+                    at: compared.at,
+                    expected: expected.digest,
+                    found: *found,
+                });
+                self.shared.alarm(format!(
+                    "partition {} differs from the primary at checkpoint {}: digest {found} of {documents} documents, expected {} of {}",
+                    compared.partition, compared.at, expected.digest, expected.documents
+                ));
+            }
+        }
+    }
+
+    /// Wakes readers of this view of the journal.
+    pub(super) fn is_primary(&self) -> bool {
+        self.shared.file.role == Role::Primary && self.shared.view() == View::Full
+    }
+
+    /// Retention, erasures, and what else the owner of the journals must do from time to time.
+    fn upkeep(&mut self) {
+        self.last_upkeep = Instant::now();
+        if let Err(error) = self.keep_house() {
+            self.shared.alarm(error);
+        }
+    }
+
+    fn keep_house(&mut self) -> Result<(), String> {
+        let now = Timestamp(super::state::now_us());
+        let count = self.shared.partitioning.count();
+        for (store, journal) in self.shared.stores.iter().zip(&mut self.journals) {
+            let persisted = store.persisted().map_err(|error| chain(&error))?;
+            let needed = persisted.map_or(0, |progress| progress.position.sequence);
+            let retention = self.shared.settings.retention(now, needed);
+            let retention =
+                apograph_journal::Retention { bytes_max: retention.bytes_max / u64::from(count), ..retention };
+            for gone in journal.retire(&retention).map_err(|error| chain(&error))? {
+                tracing::info!(database = %self.shared.name, segment = %gone.path.display(), "retired a segment");
+            }
+            super::upkeep::erase(store, journal)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        if self.shared.stopped().is_none() {
+            self.write_checkpoint_if_due(true);
+        }
+        for journal in &mut self.journals {
+            if let Err(error) = journal.sync_acknowledged() {
+                tracing::warn!(error = %chain(&error), "the acknowledged position was not synced");
+            }
+        }
+        for store in &self.shared.stores {
+            if let Err(error) = store.flush() {
+                tracing::warn!(%error, "the store was not flushed; the next start replays more");
+            }
+        }
+    }
+}
+
+/// An error with all its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

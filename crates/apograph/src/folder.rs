@@ -1,0 +1,235 @@
+//! A data folder: who the server is, which databases it holds, and that nobody else has it open.
+//!
+//! ```text
+//! DIR/FORMAT            "apograph data folder 1"
+//! DIR/LOCK              held by the running process, with its process id
+//! DIR/server.json       ServerSettings
+//! DIR/server.key        Ed25519 secret key, 0600
+//! DIR/databases/NAME/   database.json (0600: it holds digest keys), partitions/NNN/{journal,store}, spool/
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+
+use apograph_format::ServerKey;
+
+use crate::database::open::OpenError;
+use crate::database::{Database, DatabaseFile, Handshake};
+use crate::settings::ServerSettings;
+use crate::status::ServerIdentity;
+
+const FORMAT: &str = "apograph data folder 1\n";
+
+/// An open data folder. Nobody else can open it until this is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    settings: ServerSettings,
+    key: SigningKey,
+    _lock: File,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Nothing was initialised here.
+    #[error("{} is no Apograph data folder", path.display())]
+    NotAFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is something in it already.
+    #[error("{} is not empty", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process has it open.
+    #[error("{} is in use by process {process}", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Its id, or what the lock file says.
+        process: String,
+    },
+    /// Written by other software.
+    #[error("{} has the format {found:?}; this software reads {FORMAT:?}", path.display())]
+    Format {
+        /// The folder.
+        path: PathBuf,
+        /// What its FORMAT file says.
+        found: String,
+    },
+    /// A file in it cannot be understood.
+    #[error("{} cannot be understood: {reason}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The disk refused.
+    #[error("{}: {error}", path.display())]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the disk said.
+        error: io::Error,
+    },
+}
+
+impl Folder {
+    /// Makes a new data folder, with a new key. An existing folder must be empty.
+    pub fn init(path: &Path, settings: &ServerSettings) -> Result<Folder, FolderError> {
+        fs::create_dir_all(path).map_err(disk(path))?;
+        if fs::read_dir(path).map_err(disk(path))?.next().is_some() {
+            return Err(FolderError::NotEmpty { path: path.to_owned() });
+        }
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|error| FolderError::Disk {
+            path: path.to_owned(),
+            error: io::Error::other(error.to_string()),
+        })?;
+        write_secret(&path.join("server.key"), hex::encode(secret).as_bytes())?;
+        write_json(&path.join("server.json"), settings)?;
+        fs::create_dir_all(path.join("databases")).map_err(disk(path))?;
+        // Last, so that an interrupted init is not taken for a data folder.
+        write_secret(&path.join("FORMAT"), FORMAT.as_bytes())?;
+        Folder::open(path)
+    }
+
+    /// Opens a data folder and keeps others out.
+    pub fn open(path: &Path) -> Result<Folder, FolderError> {
+        match fs::read_to_string(path.join("FORMAT")) {
+            Ok(format) if format == FORMAT => {}
+            Ok(found) => return Err(FolderError::Format { path: path.to_owned(), found: found.trim().into() }),
+            Err(_) => return Err(FolderError::NotAFolder { path: path.to_owned() }),
+        }
+        let lock = take_lock(path)?;
+        let settings = read_json(&path.join("server.json"))?;
+        let key_path = path.join("server.key");
+        let secret = fs::read_to_string(&key_path).map_err(disk(&key_path))?;
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(secret.trim(), &mut bytes)
+            .map_err(|error| FolderError::Settings { path: key_path, reason: error.to_string() })?;
+        Ok(Folder { path: path.to_owned(), settings, key: SigningKey::from_bytes(&bytes), _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it was told.
+    pub fn settings(&self) -> &ServerSettings {
+        &self.settings
+    }
+
+    /// Who this server is.
+    pub fn identity(&self) -> ServerIdentity {
+        ServerIdentity {
+            name: self.settings.name.clone(),
+            key: ServerKey(self.key.verifying_key().to_bytes()),
+            url: Some(self.settings.public_url()),
+        }
+    }
+
+    /// The server's secret key.
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Opens a database. A primary's is created when it is not there; a copy's comes into being when it is
+    /// [adopted](Folder::adopt), and is `None` before.
+    pub fn database(&self, name: &str) -> Result<Option<Database>, OpenError> {
+        let Some(settings) = self.settings.databases.get(name) else {
+            return Ok(None);
+        };
+        let path = self.database_path(name);
+        let file = match DatabaseFile::read(&path)? {
+            Some(file) => file,
+            None if settings.role == crate::Role::Primary => DatabaseFile::new_primary(self, settings)?,
+            None => return Ok(None),
+        };
+        file.write(&path)?;
+        Database::open(self, name, &path, settings, file).map(Some)
+    }
+
+    /// A copy has met its source for the first time: pins the primary's key and makes the database.
+    pub fn adopt(&self, name: &str, handshake: &Handshake) -> Result<Database, OpenError> {
+        let Some(settings) = self.settings.databases.get(name) else {
+            return Err(OpenError::Unknown { name: name.to_owned() });
+        };
+        let path = self.database_path(name);
+        if DatabaseFile::read(&path)?.is_none() {
+            DatabaseFile::of_copy(settings.role, handshake)?.write(&path)?;
+        }
+        let opened = self.database(name)?;
+        opened.ok_or_else(|| OpenError::Unknown { name: name.to_owned() })
+    }
+
+    fn database_path(&self, name: &str) -> PathBuf {
+        self.path.join("databases").join(name)
+    }
+}
+
+fn take_lock(path: &Path) -> Result<File, FolderError> {
+    let lock_path = path.join("LOCK");
+    let mut lock = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&lock_path)
+        .map_err(disk(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            let _ = lock.read_to_string(&mut process);
+            return Err(FolderError::InUse { path: path.to_owned(), process: process.trim().to_owned() });
+        }
+        Err(TryLockError::Error(error)) => return Err(FolderError::Disk { path: lock_path, error }),
+    }
+    lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(disk(&lock_path))?;
+    Ok(lock)
+}
+
+/// Writes a file that only its owner may read, whole or not at all, durable on return.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let temporary = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file =
+            File::options().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(disk(path))
+}
+
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| FolderError::Settings { path: path.to_owned(), reason: error.to_string() })?;
+    write_secret(path, (text + "\n").as_bytes())
+}
+
+pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FolderError> {
+    let text = fs::read_to_string(path).map_err(disk(path))?;
+    serde_json::from_str(&text)
+        .map_err(|error| FolderError::Settings { path: path.to_owned(), reason: error.to_string() })
+}
+
+pub(crate) fn disk(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    move |error| FolderError::Disk { path: path.to_owned(), error }
+}
+
+/// Databases by name, for those who build settings.
+pub type Databases = BTreeMap<String, crate::settings::DatabaseSettings>;

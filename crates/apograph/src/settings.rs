@@ -1,0 +1,139 @@
+//! What a server is told, in `server.json`. Everything that is not there has a default.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Role;
+
+/// Settings of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSettings {
+    /// For people.
+    pub name: String,
+    /// Address and port it listens on.
+    pub listen: String,
+    /// How others reach it; `http://` and the address it listens on when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Its databases by name.
+    pub databases: BTreeMap<String, DatabaseSettings>,
+}
+
+/// Settings of one database of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// What the server is for it at the start.
+    pub role: Role,
+    /// How many partitions a new database gets; copies take it from their source.
+    #[serde(default = "one")]
+    pub partitions: u16,
+    /// Where a copy gets it from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceSettings>,
+    /// A segment of the journal is closed at this size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_bytes_max: Option<u64>,
+    /// A segment of the journal is closed at this age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_age_max_seconds: Option<u64>,
+    /// The journal of a partition is kept up to this size; none keeps everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_bytes_max: Option<u64>,
+    /// The journal is kept up to this age; none keeps everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_age_max_seconds: Option<u64>,
+    /// Reads of the past reach back this far; none means to the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_age_max_seconds: Option<u64>,
+    /// Memory of the store for writes, all partitions together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_memory_bytes: Option<u64>,
+    /// Memory of the store for reads, all partitions together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_memory_bytes: Option<u64>,
+}
+
+/// Where a copy gets a database from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// URL of the source.
+    pub url: String,
+    /// File that holds the token for it; relative to the data folder.
+    pub token_file: PathBuf,
+    /// Its name there, when it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+}
+
+fn one() -> u16 {
+    1
+}
+
+impl ServerSettings {
+    /// How others reach the server.
+    pub fn public_url(&self) -> String {
+        self.url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+}
+
+impl DatabaseSettings {
+    /// Settings with all defaults.
+    pub fn new(role: Role) -> DatabaseSettings {
+        DatabaseSettings {
+            role,
+            partitions: 1,
+            source: None,
+            segment_bytes_max: None,
+            segment_age_max_seconds: None,
+            retention_bytes_max: None,
+            retention_age_max_seconds: None,
+            history_age_max_seconds: None,
+            write_memory_bytes: None,
+            read_memory_bytes: None,
+        }
+    }
+
+    pub(crate) fn journal_options(&self, partitions: u16) -> apograph_journal::Options {
+        let default = apograph_journal::Options::default();
+        apograph_journal::Options {
+            segment_bytes_max: self.segment_bytes_max.unwrap_or(default.segment_bytes_max),
+            segment_age_max: self
+                .segment_age_max_seconds
+                .map_or(default.segment_age_max, Duration::from_secs),
+            tail_bytes_max: share(default.tail_bytes_max, partitions, 256 << 10),
+        }
+    }
+
+    pub(crate) fn store_options(&self, partitions: u16) -> apograph_store::StoreOptions {
+        let default = apograph_store::engine::LsmOptions::default();
+        let write_memory = self.write_memory_bytes.unwrap_or(default.memtable_bytes);
+        let read_memory = self.read_memory_bytes.unwrap_or(default.cache_bytes);
+        apograph_store::StoreOptions {
+            engine: apograph_store::engine::LsmOptions {
+                memtable_bytes: share(write_memory, partitions, 1 << 20),
+                cache_bytes: share(read_memory, partitions, 1 << 20),
+                ..default
+            },
+        }
+    }
+
+    pub(crate) fn retention(&self, now: apograph_format::Timestamp, needed: u64) -> apograph_journal::Retention {
+        apograph_journal::Retention {
+            bytes_max: self.retention_bytes_max.unwrap_or(u64::MAX),
+            age_max: self.retention_age_max_seconds.map(Duration::from_secs),
+            now,
+            not_beyond: needed,
+        }
+    }
+}
+
+/// A budget of the database, shared by its partitions.
+fn share(bytes: u64, partitions: u16, least: u64) -> u64 {
+    (bytes / u64::from(partitions)).max(least)
+}

@@ -1,0 +1,104 @@
+//! A primary, a replica, a staging server and a replica of the replica, without HTTP: what arrives is what was done.
+
+mod support;
+
+use apograph::format::{State, View};
+use apograph::read::Which;
+use apograph::transaction::{Action, Precondition};
+use support::{Servers, lock, operation, publish, put, trash, uri};
+
+#[test]
+fn every_operation_arrives_everywhere() {
+    for partitions in [1, 4] {
+        let mut servers = Servers::start(partitions);
+        let primary = servers.primary();
+        servers.commit([put("/a", "one"), put("/b", "b one"), put("/c", "c")]);
+        servers.commit([publish("/a"), publish("/c")]);
+        servers.commit([put("/a", "two, a draft CANARY-DRAFT")]);
+        servers.commit([operation("/a", Action::Move { to: uri("/moved/a") })]);
+        servers.commit([trash("/b")]);
+        servers.commit([operation("/b", Action::Restore)]);
+        servers.commit([lock("/b", 60)]);
+        servers.commit([operation("/c", Action::Withdraw)]);
+        servers.commit([put("/secret", "CANARY-PURGED"), publish("/secret")]);
+        servers.follow();
+        servers.commit([operation("/secret", Action::Purge)]);
+        servers.follow();
+        servers.check_exact();
+
+        let moved = primary.document(&uri("/moved/a"), Which::Live, None).unwrap();
+        assert_eq!(moved.head.state, State::PublishedWithChanges);
+        assert_eq!((moved.version_ref.number, moved.head.working.unwrap().number), (3, 4));
+        assert!(servers.staging().document(&uri("/moved/a"), Which::Live, None).is_ok());
+        assert!(servers.staging().document(&uri("/c"), Which::Live, None).is_err());
+        assert!(servers.staging().document(&uri("/b"), Which::Working, None).is_err());
+        servers.check_absent("staging", b"CANARY-DRAFT");
+        servers.restart();
+        servers.check_exact();
+        for server in ["primary", "replica", "second", "staging"] {
+            servers.check_absent(server, b"CANARY-PURGED");
+        }
+    }
+}
+
+#[test]
+fn a_copy_resumes_wherever_it_was_interrupted() {
+    for partitions in [1, 3] {
+        let mut servers = Servers::start(partitions);
+        for n in 0..40 {
+            servers.commit([put(&format!("/d/{}", n % 7), &format!("text {n}")), put("/shared", &format!("{n}"))]);
+            if n % 3 == 0 {
+                servers.commit([publish(&format!("/d/{}", n % 7))]);
+            }
+            // A few entries of some partitions, then everything starts anew.
+            servers.follow_some(n);
+            if n % 5 == 0 {
+                servers.restart();
+            }
+        }
+        servers.follow();
+        servers.check_exact();
+    }
+}
+
+#[test]
+fn large_contents_travel_in_pieces() {
+    let mut servers = Servers::start(2);
+    let primary = servers.primary();
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut spool = primary.spool();
+    for piece in bytes.chunks(70_000) {
+        spool.write(piece).unwrap();
+    }
+    let content = spool.finish().unwrap();
+    servers.commit([support::put_content("/large", content), publish("/large")]);
+    servers.commit([operation("/large", Action::Move { to: uri("/elsewhere/large") })]);
+    servers.follow();
+    servers.check_exact();
+    for (server, view) in [(servers.primary(), View::Full), (servers.staging(), View::Published)] {
+        let document = server.document(&uri("/elsewhere/large"), Which::Live, None).unwrap();
+        let content = document.version.content.unwrap();
+        let read: Vec<u8> = server
+            .content(&uri("/elsewhere/large"), &content, 1_000_000..9_500_001)
+            .unwrap()
+            .flat_map(|piece| piece.unwrap().to_vec())
+            .collect();
+        assert!(read == bytes[1_000_000..9_500_001], "{view}");
+    }
+}
+
+#[test]
+fn refused_transactions_leave_nothing() {
+    let mut servers = Servers::start(2);
+    let primary = servers.primary();
+    servers.commit([put("/a", "one")]);
+    let export = support::export(&primary, View::Full);
+    let refused = primary.commit(support::transaction([
+        put("/b", "new"),
+        apograph::Operation { precondition: Precondition::Version(9), ..put("/a", "two") },
+    ]));
+    assert!(matches!(refused, Err(apograph::error::CommitError::Refused { index: 1, .. })), "{refused:?}");
+    assert_eq!(support::export(&primary, View::Full), export);
+    servers.follow();
+    servers.check_exact();
+}
