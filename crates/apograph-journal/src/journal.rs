@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub(crate) mod cut;
+pub(crate) mod discard;
 pub(crate) mod erase;
 pub(crate) mod open;
 pub(crate) mod retire;

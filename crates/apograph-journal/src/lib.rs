@@ -28,6 +28,8 @@ mod verify;
 mod walk;
 
 #[cfg(test)]
+extern crate self as apograph_journal;
+#[cfg(test)]
 mod tests;
 
 pub use entries::{Entries, ReadError};

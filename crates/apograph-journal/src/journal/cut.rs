@@ -93,7 +93,7 @@ impl Journal {
     }
 
     /// Takes the folder in anew, as an opening does.
-    fn reload(&mut self) -> Result<(), CutError> {
+    pub(super) fn reload(&mut self) -> Result<(), CutError> {
         let reloaded = inspect(&self.dir, Some(&self.identity)).and_then(|inspection| {
             repair(&self.disk, &self.dir, &inspection)?;
             let open = OpenSegment::of(&self.disk, &inspection)?;

@@ -22,6 +22,10 @@ impl Faults {
         self.0.lock().unwrap().changes_left = Some(changes);
     }
 
+    pub(crate) fn resume(&self) {
+        self.0.lock().unwrap().changes_left = None;
+    }
+
     pub(crate) fn fail_syncs(&self, fails: bool) {
         self.0.lock().unwrap().sync_fails = fails;
     }

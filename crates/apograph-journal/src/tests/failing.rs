@@ -1,0 +1,68 @@
+//! A disk that refuses.
+
+use super::support::{Chain, check, identity, open, options, read_all};
+use crate::disk::Disk;
+use crate::journal::Journal;
+use crate::{AppendError, Beginning, SyncError};
+
+fn create(disk: &Disk, dir: &std::path::Path) -> Journal {
+    Journal::create_on(disk.clone(), dir, identity(), options(), Beginning::genesis(&identity())).unwrap()
+}
+
+#[test]
+fn a_failed_sync_poisons_the_journal_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let mut journal = create(&disk, dir.path());
+    let mut chain = Chain::new();
+    let entries = chain.extend(&mut journal, 2, 10);
+    chain.sync(&mut journal);
+    chain.extend(&mut journal, 1, 10);
+    disk.faults.fail_syncs(true);
+    let first = journal.sync().unwrap_err();
+    assert!(matches!(first, SyncError::Poisoned(_)));
+    disk.faults.fail_syncs(false);
+    let again = journal.sync().unwrap_err();
+    assert_eq!(format!("{first:?}"), format!("{again:?}"), "the disk works again, the journal must not");
+    let refused = journal.append(&chain.next(&[1], false)).unwrap_err();
+    assert!(matches!(refused, AppendError::Poisoned(_)));
+    assert_eq!(read_all(&journal.reader()).unwrap(), entries, "what was not durable is not shown");
+    drop(journal);
+    assert!(open(dir.path()).end().sequence >= 2);
+}
+
+#[test]
+fn a_failed_sync_at_a_rotation_poisons_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let mut journal = create(&disk, dir.path());
+    let mut chain = Chain::new();
+    chain.extend(&mut journal, 1, 10);
+    disk.faults.fail_syncs(true);
+    let entry = chain.next(&[1], true);
+    assert!(matches!(journal.append(&entry), Err(AppendError::Poisoned(_))));
+    disk.faults.fail_syncs(false);
+    assert!(matches!(journal.append(&entry), Err(AppendError::Poisoned(_))));
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_may_be_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let mut journal = create(&disk, dir.path());
+    let mut chain = Chain::new();
+    let mut entries = chain.extend(&mut journal, 1, 600_000);
+    disk.faults.fail_writes(true);
+    let large = chain.next(&[600_000], false);
+    assert!(matches!(journal.append(&large), Err(AppendError::Write(_))), "the buffer cannot be written");
+    assert_eq!(journal.end(), entries[0].position());
+    let flagged = { chain.clone() };
+    assert!(matches!(journal.sync(), Err(SyncError::Write(_))));
+    disk.faults.fail_writes(false);
+    journal.append(&large).unwrap();
+    entries.push(large);
+    assert_eq!(journal.sync().unwrap(), flagged.after);
+    assert_eq!(read_all(&journal.reader()).unwrap(), entries);
+    journal.close().unwrap();
+    assert!(check(dir.path()).is_sound());
+}
