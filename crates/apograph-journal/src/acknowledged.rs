@@ -118,12 +118,7 @@ pub(crate) fn read(dir: &Path) -> Result<Reading, Unreadable> {
 }
 
 fn read_slots(path: &Path, bytes: &[u8]) -> Result<Reading, Unreadable> {
-    let damage = |slot: u8, reason| Damage {
-        file: path.to_owned(),
-        offset: u64::from(slot) * SLOT_STRIDE_BYTES as u64,
-        sequence: 0,
-        reason,
-    };
+    let damage = |slot: u8, reason| Damage::new(path, u64::from(slot) * SLOT_STRIDE_BYTES as u64, 0, reason);
     let mut best: Option<Reading> = None;
     let mut unsound = Vec::new();
     for slot in [0, 1] {

@@ -150,7 +150,7 @@ impl Entries {
             if place.after != at {
                 let reason = DamageReason::SegmentAfter { expected: at, found: place.after };
                 let sequence = at.sequence + 1;
-                return Err(Damage { file: segment.path(), offset: 0, sequence, reason }.into());
+                return Err(Damage::new(&segment.path(), 0, sequence, reason).into());
             }
             self.walk = Walk::new(segment, place, limit);
         }
@@ -166,8 +166,8 @@ impl Entries {
                 self.generation = found.generation;
                 Ok(())
             }
-            Err(LocateError::Unknown { at, end, .. } | LocateError::Ahead { at, end }) => {
-                Err(ReadError::Cut { at, end })
+            Err(LocateError::Unknown { .. } | LocateError::Ahead { .. }) => {
+                Err(ReadError::Cut { at, end: self.shared.state().end })
             }
             Err(LocateError::Gone { start, .. }) => Err(ReadError::Gone { sequence: at.sequence + 1, start }),
             Err(LocateError::Io(failure)) => Err(failure.into()),

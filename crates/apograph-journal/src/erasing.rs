@@ -127,6 +127,7 @@ fn decode(bytes: &[u8]) -> Option<Vec<Target>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
 

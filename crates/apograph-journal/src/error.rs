@@ -39,7 +39,13 @@ pub struct Damage {
     /// The entry that stands there or should.
     pub sequence: u64,
     /// What is wrong.
-    pub reason: DamageReason,
+    pub reason: Box<DamageReason>,
+}
+
+impl Damage {
+    pub(crate) fn new(file: &Path, offset: u64, sequence: u64, reason: impl Into<DamageReason>) -> Damage {
+        Damage { file: file.to_owned(), offset, sequence, reason: Box::new(reason.into()) }
+    }
 }
 
 /// What is wrong with stored bytes.

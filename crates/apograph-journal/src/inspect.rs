@@ -126,7 +126,7 @@ pub(crate) fn inspect(dir: &Path, identity: Option<&Identity>) -> Result<Inspect
 }
 
 fn read_acknowledged(dir: &Path, names: &[SegmentName]) -> Result<Reading, OpenError> {
-    let damage = |reason| Damage { file: Acknowledged::path(dir), offset: 0, sequence: 0, reason };
+    let damage = |reason| Damage::new(&Acknowledged::path(dir), 0, 0, reason);
     let reading = match acknowledged::read(dir) {
         Ok(reading) => reading,
         Err(Unreadable::Io(failure)) => return Err(failure.into()),
@@ -154,8 +154,7 @@ fn find_segments(
     let mut found: Vec<Found> = Vec::with_capacity(names.len());
     for name in names {
         let file = Found::open(name, erasing)?;
-        let damage =
-            |reason| Damage { file: file.name.path.clone(), offset: 0, sequence: file.name.first, reason };
+        let damage = |reason| Damage::new(&file.name.path, 0, file.name.first, reason);
         match &file.header {
             Err(SegmentHeaderError::Format { found }) => {
                 return Err(OpenError::Format { file: file.name.path, found: *found });
@@ -242,14 +241,14 @@ fn walk_newest(
             }
             Err(Fault::Io(failure)) => return Err(failure.into()),
             Err(Fault::Damaged(damage)) => {
-                if let DamageReason::Entry(EntryError::Header(HeaderError::Format { found })) = damage.reason
+                if let DamageReason::Entry(EntryError::Header(HeaderError::Format { found })) = *damage.reason
                 {
                     return Err(OpenError::Format { file: damage.file, found });
                 }
                 if !is_torn(&segment, &walk.place, last.bytes, floor, &damage.reason)? {
                     return Err(damage.into());
                 }
-                break Some(damage.reason);
+                break Some(*damage.reason);
             }
         }
     };
@@ -268,12 +267,7 @@ fn headless(
     floor: u64,
     alone: bool,
 ) -> Result<Option<Newest>, OpenError> {
-    let damage = Damage {
-        file: last.name.path.clone(),
-        offset: 0,
-        sequence: last.name.first,
-        reason: error.clone().into(),
-    };
+    let damage = Damage::new(&last.name.path, 0, last.name.first, error.clone());
     if last.name.first <= floor || last.bytes > SEGMENT_HEADER_BYTES as u64 && last.holds_durable_entries()? {
         return Err(damage.into());
     }
@@ -296,13 +290,11 @@ impl Found {
 fn check_acknowledged(acknowledged: &Reading, newest: &Newest) -> Result<(), OpenError> {
     let position = acknowledged.record.position;
     match newest.acknowledged {
-        Some(found) if found != position => Err(Damage {
-            file: newest.segment.path(),
-            offset: newest.end.offset,
-            sequence: found.sequence,
-            reason: DamageReason::Acknowledged { acknowledged: position, found },
+        Some(found) if found != position => {
+            let reason = DamageReason::Acknowledged { acknowledged: position, found };
+            let file = newest.segment.path();
+            Err(Damage::new(&file, newest.end.offset, found.sequence, reason).into())
         }
-        .into()),
         _ => Ok(()),
     }
 }
@@ -321,13 +313,7 @@ fn closed_slots(
         let after = next.header.after;
         if !ends_with(segment, file.bytes, &next.header)? {
             let reason = end_damage(segment, file.bytes, after)?;
-            return Err(Damage {
-                file: file.name.path.clone(),
-                offset: file.bytes,
-                sequence: after.sequence,
-                reason,
-            }
-            .into());
+            return Err(Damage::new(&file.name.path, file.bytes, after.sequence, reason).into());
         }
         if file.name.open {
             let to = segment_path(dir, &segment.header.file_name(), false);
@@ -391,10 +377,5 @@ fn open_slot(
 }
 
 fn missing(dir: &Path, first: u64) -> Damage {
-    Damage {
-        file: dir.to_owned(),
-        offset: 0,
-        sequence: first,
-        reason: DamageReason::SegmentMissing { first },
-    }
+    Damage::new(dir, 0, first, DamageReason::SegmentMissing { first })
 }

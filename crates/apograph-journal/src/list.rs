@@ -31,12 +31,8 @@ fn summary(name: &SegmentName) -> Result<SegmentSummary, Fault> {
     let bytes = file.metadata().map_err(IoFailure::of("read", &name.path))?.len();
     let front = read_at(&file, 0, apograph_format::segment::SEGMENT_HEADER_BYTES)
         .map_err(IoFailure::of("read", &name.path))?;
-    let header = SegmentHeader::decode(&front).map_err(|error| Damage {
-        file: name.path.clone(),
-        offset: 0,
-        sequence: name.first,
-        reason: error.into(),
-    })?;
+    let header =
+        SegmentHeader::decode(&front).map_err(|error| Damage::new(&name.path, 0, name.first, error))?;
     let segment = Arc::new(Segment::new(header, file, name.path.clone(), &[]));
     let mut walk = Walk::new(Arc::clone(&segment), segment.beginning(), bytes);
     let mut first_timestamp = None;

@@ -19,8 +19,6 @@ pub enum LocateError {
         at: Position,
         /// The position of this journal with the same sequence.
         found: Position,
-        /// The end of this journal.
-        end: Position,
     },
     /// The journal does not reach that far.
     #[error("position {at} lies beyond the end of the journal, {end}")]
@@ -55,7 +53,7 @@ pub(crate) struct Located {
 
 /// Finds `from`: its hash and epoch must be those of the entry there.
 pub(crate) fn locate(shared: &Shared, from: &Position) -> Result<Located, LocateError> {
-    let (segment, limit, end, generation) = {
+    let (segment, limit, generation) = {
         let state = shared.state();
         let (start, end) = (state.start(), state.end);
         if from.sequence < start.sequence {
@@ -71,12 +69,12 @@ pub(crate) fn locate(shared: &Shared, from: &Position) -> Result<Located, Locate
                 walk: Walk::new(Arc::clone(&slot.segment), place, slot.bytes),
                 generation: state.generation,
             };
-            return same(from, &end, end).map(|()| found);
+            return same(from, &end).map(|()| found);
         }
-        (Arc::clone(&slot.segment), slot.bytes, end, state.generation)
+        (Arc::clone(&slot.segment), slot.bytes, state.generation)
     };
     let walk = walk_to(segment, limit, from.sequence)?;
-    same(from, &walk.place.after, end)?;
+    same(from, &walk.place.after)?;
     Ok(Located { walk, generation })
 }
 
@@ -98,6 +96,6 @@ fn walk_to(segment: Arc<Segment>, limit: u64, sequence: u64) -> Result<Walk, Loc
     Ok(walk)
 }
 
-fn same(at: &Position, found: &Position, end: Position) -> Result<(), LocateError> {
-    if at == found { Ok(()) } else { Err(LocateError::Unknown { at: *at, found: *found, end }) }
+fn same(at: &Position, found: &Position) -> Result<(), LocateError> {
+    if at == found { Ok(()) } else { Err(LocateError::Unknown { at: *at, found: *found }) }
 }

@@ -130,7 +130,7 @@ pub fn verify(dir: &Path, monitor: &mut dyn FnMut(Progress)) -> Result<Report, V
 
 fn read_acknowledged(dir: &Path, report: &mut Report) -> Result<Option<Record>, VerifyError> {
     let file = Acknowledged::path(dir);
-    let lost = |reason| Damage { file: file.clone(), offset: 0, sequence: 0, reason };
+    let lost = |reason| Damage::new(&file, 0, 0, reason);
     match acknowledged::read(dir) {
         Ok(reading) => {
             report.acknowledged = Some(reading.record.position);
@@ -145,12 +145,7 @@ fn read_acknowledged(dir: &Path, report: &mut Report) -> Result<Option<Record>, 
 }
 
 fn missing(file: &Path, first: u64) -> Damage {
-    Damage {
-        file: file.to_owned(),
-        offset: 0,
-        sequence: first,
-        reason: DamageReason::SegmentMissing { first },
-    }
+    Damage::new(file, 0, first, DamageReason::SegmentMissing { first })
 }
 
 /// A verification on its way from segment to segment.
@@ -212,7 +207,7 @@ impl Check<'_> {
             self.report.torn_tail = Some(TornTail { file: name.path.clone(), offset: 0, bytes, reason });
             return Ok(None);
         }
-        self.report.add(Damage { file: name.path.clone(), offset: 0, sequence: name.first, reason });
+        self.report.add(Damage::new(&name.path, 0, name.first, reason));
         let first = whole.get(SEGMENT_HEADER_BYTES..).and_then(|bytes| EntryHeader::decode(bytes).ok());
         Ok(self.report.identity.zip(first).map(|(identity, first)| {
             let place = before(0, &first);
@@ -221,7 +216,7 @@ impl Check<'_> {
     }
 
     fn segment_header(&mut self, name: &SegmentName, header: &SegmentHeader) {
-        let damage = |reason| Damage { file: name.path.clone(), offset: 0, sequence: name.first, reason };
+        let damage = |reason| Damage::new(&name.path, 0, name.first, reason);
         let found = Identity::of(header);
         let expected = *self.report.identity.get_or_insert(found);
         if found != expected {
@@ -257,7 +252,7 @@ impl Check<'_> {
             Err(Fault::Damaged(damage)) => {
                 if last && is_torn(&walk.segment, &place, walk.limit, self.floor(), &damage.reason)? {
                     let (offset, bytes) = (place.offset, walk.limit - place.offset);
-                    let (file, reason) = (damage.file, damage.reason);
+                    let (file, reason) = (damage.file, *damage.reason);
                     self.report.torn_tail = Some(TornTail { file, offset, bytes, reason });
                     return Ok(false);
                 }
@@ -274,8 +269,8 @@ impl Check<'_> {
         let checked = entry.facts().and_then(|facts| entry.verify_payloads(&facts));
         if let Err(error) = checked {
             let sequence = entry.header().sequence;
-            let (file, offset, reason) = (walk.segment.path(), place.offset, error.into());
-            self.report.add(Damage { file, offset, sequence, reason });
+            let file = walk.segment.path();
+            self.report.add(Damage::new(&file, place.offset, sequence, error));
             return;
         }
         self.report.entries += 1;
@@ -293,12 +288,9 @@ impl Check<'_> {
             && acknowledged.sequence == found.sequence
             && acknowledged != found
         {
-            self.report.add(Damage {
-                file: walk.segment.path(),
-                offset: walk.place.offset,
-                sequence: found.sequence,
-                reason: DamageReason::Acknowledged { acknowledged, found },
-            });
+            let reason = DamageReason::Acknowledged { acknowledged, found };
+            let place = walk.place;
+            self.report.add(Damage::new(&walk.segment.path(), place.offset, found.sequence, reason));
         }
     }
 
@@ -317,7 +309,7 @@ impl Check<'_> {
             && found < record.position.sequence
         {
             let reason = DamageReason::Lost { acknowledged: record.position };
-            self.report.add(Damage { file: dir.to_owned(), offset: 0, sequence: found + 1, reason });
+            self.report.add(Damage::new(dir, 0, found + 1, reason));
         }
         let (bytes, bytes_total, entries) = (self.report.bytes, self.total, self.report.entries);
         (self.monitor)(Progress { file: dir.to_owned(), bytes, bytes_total, entries });

@@ -112,12 +112,8 @@ impl Walk {
 
     /// What is wrong at the current place.
     pub(crate) fn damage(&self, reason: impl Into<DamageReason>) -> Damage {
-        Damage {
-            file: self.segment.path(),
-            offset: self.place.offset,
-            sequence: self.place.after.sequence + 1,
-            reason: reason.into(),
-        }
+        let place = self.place;
+        Damage::new(&self.segment.path(), place.offset, place.after.sequence + 1, reason)
     }
 }
 

@@ -41,7 +41,8 @@ pub enum CutError {
 impl Journal {
     /// Removes all entries after `position`, none of which may have been acknowledged; answers how many. Durable on
     /// return. Segments that become empty are removed, and the one before is opened again, as if its successor had
-    /// never been begun. Readers that are beyond `position` get [`ReadError::Cut`](crate::ReadError::Cut).
+    /// never been begun. Meant for recovery, before anybody reads: a reader at work while the files shrink may report
+    /// damage once; afterwards readers that are beyond `position` get [`ReadError::Cut`](crate::ReadError::Cut).
     pub fn cut_after(&mut self, position: &Position) -> Result<u64, CutError> {
         self.sync()?;
         let acknowledged = self.acknowledged.record.position;

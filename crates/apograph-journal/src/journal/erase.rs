@@ -125,8 +125,8 @@ impl Found<'_> {
             let bytes = walk.read_from(offset, PAYLOAD_HEADER_BYTES)?;
             let Some(payload) = PayloadHeader::decode(&bytes) else {
                 let (sequence, error) = (header.sequence, PayloadError::Header);
-                let reason = EntryError::Payload { sequence, error }.into();
-                return Err(Damage { file: walk.segment.path(), offset, sequence, reason }.into());
+                let reason = EntryError::Payload { sequence, error };
+                return Err(Damage::new(&walk.segment.path(), offset, sequence, reason).into());
             };
             if !payload.erased && self.payloads.contains(&payload.hash) {
                 let segment = walk.segment.header.first_sequence();

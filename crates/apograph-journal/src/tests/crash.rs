@@ -88,7 +88,7 @@ fn a_stop_after_any_change_loses_nothing_that_was_acknowledged() {
         let before = folder(dir.path());
         let report = check(dir.path());
         // A torn slot of the acknowledged position looks like a damaged one; the other slot counts.
-        let torn_slot = |damage: &Damage| matches!(damage.reason, DamageReason::Slot { .. });
+        let torn_slot = |damage: &Damage| matches!(*damage.reason, DamageReason::Slot { .. });
         assert!(report.damage.iter().all(torn_slot), "after {changes} changes: {:?}", report.damage);
         assert_eq!(folder(dir.path()), before);
         let (journal, _) = Journal::open(dir.path(), Some(&identity()), options()).unwrap();
