@@ -240,7 +240,7 @@ fn damage_names_the_place_when_the_entry_was_acknowledged_or_written_by_other_so
     header[7] = 2;
     let checksum = crc32c::crc32c(&header[..144]);
     header[144..].copy_from_slice(&checksum.to_le_bytes());
-    let mut files = whole.clone();
+    let mut files = whole;
     files.get_mut(&name).unwrap().extend(header);
     restore(dir.path(), &files);
     assert!(matches!(Journal::open(dir.path(), None, options()), Err(OpenError::Damaged(_))));
