@@ -66,3 +66,38 @@ fn a_full_disk_changes_nothing_and_may_be_tried_again() {
     journal.close().unwrap();
     assert!(check(dir.path()).is_sound());
 }
+
+#[test]
+fn what_a_full_disk_refused_can_be_taken_back_across_segments() {
+    for rotations in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::default();
+        let mut journal = create(&disk, dir.path());
+        let mut chain = Chain::new();
+        let mut entries = chain.extend(&mut journal, 2, 10);
+        chain.sync(&mut journal);
+        journal.acknowledge(&journal.end()).unwrap();
+        let (kept, files) = (chain.clone(), super::support::folder(dir.path()));
+        let reader = journal.reader();
+        let mut follower = reader.entries(&journal.end()).unwrap();
+        journal.append(&chain.next(&[10], false)).unwrap();
+        for _ in 0..rotations {
+            journal.append(&chain.next(&[20], true)).unwrap();
+        }
+        disk.faults.fail_writes(true);
+        assert!(matches!(journal.sync(), Err(SyncError::Write(_))));
+        assert_eq!(journal.discard_unsynced().unwrap(), 1 + rotations);
+        assert_eq!(super::support::folder(dir.path()), files);
+        assert_eq!(journal.discard_unsynced().unwrap(), 0);
+        disk.faults.fail_writes(false);
+        chain = kept;
+        let other = chain.next(&[30], false);
+        journal.append(&other).unwrap();
+        journal.sync().unwrap();
+        assert_eq!(follower.next().unwrap().as_ref(), Some(&other), "readers notice nothing");
+        entries.push(other);
+        assert_eq!(read_all(&reader).unwrap(), entries);
+        journal.close().unwrap();
+        assert!(check(dir.path()).is_sound());
+    }
+}
