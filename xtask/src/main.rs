@@ -1,2 +1,46 @@
-//! x
-fn main() {}
+//! Checks of the project itself: `cargo xtask layers`, `cargo xtask docs`, `cargo xtask check` for both.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for the terminal")]
+
+mod docs;
+mod layers;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let checks: &[(&str, fn(&Path) -> Vec<String>)] = &[("layers", layers::check), ("docs", docs::check)];
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    if wanted != "check" && !checks.iter().any(|(name, _)| *name == wanted) {
+        eprintln!("usage: cargo xtask layers | docs | check");
+        return ExitCode::from(2);
+    }
+    let mut faults = 0;
+    for (name, check) in checks.iter().filter(|(name, _)| wanted == "check" || wanted == *name) {
+        let found = check(&root());
+        for fault in &found {
+            eprintln!("{name}: {fault}");
+        }
+        if found.is_empty() {
+            println!("{name}: sound");
+        }
+        faults += found.len();
+    }
+    if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn layers_are_sound() {
+        assert_eq!(super::layers::check(&super::root()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn documents_name_what_is_there() {
+        assert_eq!(super::docs::check(&super::root()), Vec::<String>::new());
+    }
+}

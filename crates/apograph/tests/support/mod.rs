@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use apograph::format::{Frame, PartitionId, Properties, Uri, View};
+use apograph::status::PartitionStatus;
 use apograph::settings::{DatabaseSettings, ServerSettings, SourceSettings};
 use apograph::transaction::{Action, ContentBytes, ContentChange, Precondition, Put, Transaction};
 use apograph::{Database, Folder, Operation, Role};
@@ -122,7 +123,11 @@ impl Servers {
             assert_eq!(digest(&copy), digest(&primary), "{name}");
             assert_eq!(export(&copy, view), export(&primary, view), "{name}");
             if view == View::Full {
-                assert_eq!(segments(&self.path(name)), segments(&self.path("primary")), "{name}");
+                let (found, expected) = (segments(&self.path(name)), segments(&self.path("primary")));
+                assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{name}");
+                for (segment, bytes) in &found {
+                    assert!(*bytes == expected[segment], "{name}: {segment} differs");
+                }
             }
         }
     }
@@ -131,7 +136,11 @@ impl Servers {
         loop {
             self.follow();
             let status = self.primary().status().unwrap();
-            if status.partitions.iter().all(|partition| partition.last_checkpoint == Some(partition.journal_end)) {
+            let is_proven = |partition: &PartitionStatus| partition.last_checkpoint == Some(partition.journal_end);
+            let erasures = |(name, _, _): &(&str, Role, &str)| {
+                self.database(name).status().unwrap().partitions.iter().map(|p| p.erasures_pending).sum::<u64>()
+            };
+            if status.partitions.iter().all(is_proven) && NAMES.iter().map(erasures).sum::<u64>() == 0 {
                 break;
             }
             std::thread::yield_now();
