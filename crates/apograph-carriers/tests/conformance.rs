@@ -1,0 +1,16 @@
+//! Every carrier passes the same checks.
+
+mod web;
+
+use apograph_carriers::conformance;
+use apograph_carriers::memory::Memory;
+
+#[tokio::test]
+async fn memory() {
+    conformance::all(async || Memory::default()).await;
+}
+
+#[tokio::test]
+async fn stream() {
+    conformance::all(web::WebSource::start).await;
+}

@@ -1,0 +1,131 @@
+//! What all requests share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use apograph::{Database, Folder, Role};
+
+use crate::clock;
+use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX};
+use crate::links::Board;
+use crate::metrics::Metrics;
+use crate::problem::{self, Answer, Code, Refused};
+use crate::tokens::Tokens;
+
+/// A running server. Clones share it.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) folder: Folder,
+    pub(crate) tokens: Tokens,
+    pub(crate) metrics: Metrics,
+    /// Links into and out of this server.
+    pub(crate) board: Board,
+    /// Cancelled when the server stops: every stream and every link ends by it.
+    pub(crate) shutdown: CancellationToken,
+    /// Everything that runs beside requests.
+    pub(crate) tasks: TaskTracker,
+    /// Microseconds since 1970.
+    pub(crate) started: i64,
+    databases: RwLock<BTreeMap<String, Option<Database>>>,
+    blocking: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(
+        folder: Folder,
+        tokens: Tokens,
+        databases: BTreeMap<String, Option<Database>>,
+        shutdown: CancellationToken,
+    ) -> App {
+        App(Arc::new(Shared {
+            folder,
+            tokens,
+            metrics: Metrics::default(),
+            board: Board::default(),
+            shutdown,
+            tasks: TaskTracker::new(),
+            started: clock::now_us(),
+            databases: RwLock::new(databases),
+            blocking: Arc::new(Semaphore::new(BLOCKING_READS_MAX)),
+            memory: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
+        }))
+    }
+
+    /// A database by its name.
+    pub(crate) fn database(&self, name: &str) -> Answer<Database> {
+        let databases = self.databases.read().unwrap_or_else(PoisonError::into_inner);
+        match databases.get(name) {
+            Some(Some(database)) => Ok(database.clone()),
+            Some(None) => {
+                Err(Code::NotReady.because(format!("{name} is a copy that has not met its source yet")))
+            }
+            None => {
+                let shown: String = name.chars().take(80).collect();
+                Err(Code::NoSuchDatabase.because(format!("there is no database {shown:?}")))
+            }
+        }
+    }
+
+    /// All databases that are open.
+    pub(crate) fn databases(&self) -> Vec<Database> {
+        let databases = self.databases.read().unwrap_or_else(PoisonError::into_inner);
+        databases.values().flatten().cloned().collect()
+    }
+
+    /// A copy met its source.
+    pub(crate) fn adopted(&self, name: &str, database: Database) {
+        let mut databases = self.databases.write().unwrap_or_else(PoisonError::into_inner);
+        databases.insert(name.to_owned(), Some(database));
+    }
+
+    /// Names and roles of all databases, open or not.
+    pub(crate) fn names(&self) -> Vec<(String, Role)> {
+        self.folder
+            .settings()
+            .databases
+            .iter()
+            .map(|(name, settings)| (name.clone(), settings.role))
+            .collect()
+    }
+
+    /// Runs what blocks on a thread for it; a bounded number at once.
+    pub(crate) async fn blocking<T, E, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        Refused: From<E>,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        let stopping = |_| Code::ShuttingDown.because("the server stops");
+        let permit = Arc::clone(&self.blocking).acquire_owned().await.map_err(stopping)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        match done.await {
+            Ok(outcome) => outcome.map_err(Refused::from),
+            Err(error) => Err(problem::failed(&error)),
+        }
+    }
+
+    /// Memory for a part of a body, given back when dropped.
+    pub(crate) fn share_of_memory(&self, bytes: usize) -> Answer<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let share = Arc::clone(&self.memory).try_acquire_many_owned(bytes);
+        share.map_err(|_| Code::Busy.because("too many large bodies are on their way"))
+    }
+}

@@ -1,0 +1,69 @@
+//! Every limit of the server, each with its reason. Units stand last in the names.
+
+use std::time::Duration;
+
+/// Body of a transaction: ten thousand small documents, or one content that should have been an upload.
+pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+/// Body of one document as JSON. Larger contents go to `contents`, which streams.
+pub const DOCUMENT_BYTES_MAX: usize = 8 << 20;
+/// Body of a copy's report: 64 partitions with their positions.
+pub const REPORT_BYTES_MAX: usize = 256 << 10;
+/// JSON bodies held in memory at once, over all requests: what is beyond is told to come back.
+pub const BODIES_BYTES_MAX: usize = 128 << 20;
+/// A text content is put into the answer of `documents` up to this size; clients that want more read `contents`.
+pub const INLINE_CONTENT_BYTES_MAX: u64 = 1 << 20;
+/// An upload goes to the disk in pieces of about this size: few enough switches to a blocking thread, little memory.
+pub const SPOOL_PIECE_BYTES: usize = 256 << 10;
+/// Pieces of exports and journals: large enough for full speed, small enough for a thousand readers.
+pub const STREAM_PIECE_BYTES: usize = 256 << 10;
+
+/// Bulk transactions on their way to the committer: enough for it to group them into one sync.
+pub const BULK_IN_FLIGHT_MAX: usize = 256;
+/// Bytes of bulk transactions on their way.
+pub const BULK_IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
+/// Bulk answers that wait for a client which sends everything before it reads; some 4 MiB.
+pub const BULK_ANSWERS_MAX: usize = 16_384;
+
+/// Documents or versions on one page.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
+/// Documents or versions on one page, unless asked otherwise.
+pub const PAGE_ITEMS_DEFAULT: usize = 100;
+
+/// Connections at once; more wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// Reads that block a thread at once; more wait their turn.
+pub const BLOCKING_READS_MAX: usize = 64;
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of one request's head. A URI of 1,024 bytes takes 3,072 when every byte is percent-encoded.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Copies whose reports are remembered.
+pub const COPIES_MAX: usize = 1_024;
+
+/// A request's head must be there within this time, or somebody holds connections open for nothing.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A body may pause for this long.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for `at_least`: beyond it a client does better to ask again.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Heartbeats on an idle stream.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Heartbeats never come closer than this: each is a signature.
+pub const HEARTBEAT_GAP_MIN: Duration = Duration::from_millis(20);
+/// How long a stop waits for requests to end.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the tokens' file is looked at.
+pub const TOKENS_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Entries handed to the engine at once.
+pub const TAKE_ENTRIES_MAX: usize = 256;
+/// Bytes of entries handed to the engine at once, and read ahead meanwhile.
+pub const TAKE_BYTES_MAX: usize = 4 << 20;
+/// How often a copy reports to its source.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A source must greet, and take a report, within this time.
+pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A copy that follows is ready while nothing older than this is unapplied.
+pub const READY_AGE_MAX: Duration = Duration::from_secs(30);
+/// A copy that did not report for this long is shown as waiting.
+pub const REPORT_AGE_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,172 @@
+//! How all links stand: those into this server by their workers, those out of it by what copies report.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use apograph::status::{DatabaseStatus, PartitionStatus};
+use apograph_client::types::{
+    LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkReport, LinkState, LinkStatus,
+};
+use apograph_format::{ServerKey, Timestamp};
+use apograph_replication::lag::Lag;
+
+use crate::limits::{COPIES_MAX, READY_AGE_MAX, REPORT_AGE_MAX};
+
+/// How all links stand.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    inbound: Mutex<BTreeMap<String, Seen>>,
+    outbound: Mutex<BTreeMap<(String, ServerKey), Reported>>,
+}
+
+/// A link into this server, as its worker last saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) status: LinkStatus,
+    pub(super) lag: Lag,
+}
+
+/// A copy's last word.
+#[derive(Debug, Clone)]
+struct Reported {
+    report: LinkReport,
+    at: i64,
+    since: i64,
+    /// The oldest visible timestamp of ours that the copy had not reached.
+    pending: Option<Timestamp>,
+}
+
+impl Board {
+    /// A worker says how its link stands.
+    pub(super) fn show(&self, database: &str, seen: Seen) {
+        locked(&self.inbound).insert(database.to_owned(), seen);
+    }
+
+    /// Links into this server, with ages as of now.
+    pub(crate) fn inbound(&self) -> Vec<LinkStatus> {
+        let now = crate::clock::now_us();
+        let shown = |seen: &Seen| LinkStatus { lag: lag_at(&seen.lag, now), ..seen.status.clone() };
+        locked(&self.inbound).values().map(shown).collect()
+    }
+
+    /// How the link of one database stands.
+    pub(super) fn of(&self, database: &str) -> Option<LinkStatus> {
+        locked(&self.inbound).get(database).map(|seen| seen.status.clone())
+    }
+
+    /// Why a copy is not ready, end to end: it follows, and what it was told of is applied.
+    pub(crate) fn not_ready(&self, database: &str) -> Option<String> {
+        let inbound = locked(&self.inbound);
+        let Some(seen) = inbound.get(database) else {
+            return Some(format!("{database} has no link"));
+        };
+        let bound_us = u64::try_from(READY_AGE_MAX.as_micros()).unwrap_or(u64::MAX);
+        match (seen.status.state, seen.lag.oldest_unapplied_us) {
+            (LinkState::Following, Some(age)) if age <= bound_us => None,
+            (LinkState::Following, Some(age)) => Some(format!("{database} is {} s behind", age / 1_000_000)),
+            (LinkState::Following, None) => Some(format!("{database} does not know yet how far it is")),
+            (state, _) => Some(format!("{database} does not follow its source: {state}")),
+        }
+    }
+
+    /// A copy reported, when this server could show everything up to `visible`.
+    pub(crate) fn reported(&self, database: &str, report: LinkReport, visible: Timestamp, now_us: i64) {
+        let mut outbound = locked(&self.outbound);
+        let key = (database.to_owned(), report.server.key);
+        let before = outbound.get(&key);
+        let pending = before.and_then(|before| before.pending).filter(|pending| *pending > report.visible);
+        let pending = pending.or_else(|| Some(visible).filter(|visible| *visible > report.visible));
+        let same = before.filter(|before| before.report.state == report.state);
+        let since = same.map_or(now_us, |before| before.since);
+        if before.is_none() && outbound.len() >= COPIES_MAX {
+            let oldest = outbound.iter().min_by_key(|(_, reported)| reported.at).map(|(key, _)| key.clone());
+            oldest.map(|oldest| outbound.remove(&oldest));
+        }
+        outbound.insert(key, Reported { report, at: now_us, since, pending });
+    }
+
+    /// Links out of this server, of one database.
+    pub(crate) fn outbound(&self, database: &DatabaseStatus, now_us: i64) -> Vec<LinkStatus> {
+        let outbound = locked(&self.outbound);
+        let of_database = outbound.iter().filter(|((name, _), _)| *name == database.name);
+        of_database.map(|(_, reported)| reported.status(database, now_us)).collect()
+    }
+}
+
+impl Reported {
+    fn status(&self, database: &DatabaseStatus, now_us: i64) -> LinkStatus {
+        let report = &self.report;
+        let silent_us = now_us.saturating_sub(self.at);
+        let is_silent =
+            i128::from(silent_us) > i128::try_from(REPORT_AGE_MAX.as_micros()).unwrap_or(i128::MAX);
+        let (state, reason) = if is_silent {
+            (LinkState::Waiting, Some(format!("no report for {} s", silent_us / 1_000_000)))
+        } else {
+            (report.state, report.reason.clone())
+        };
+        let partitions = report.partitions.iter().map(|partition| LinkPartition {
+            partition: partition.partition,
+            position: partition.applied,
+            source: partition.source,
+        });
+        LinkStatus {
+            name: format!("{}→{}", database.name, report.server.name),
+            database: database.name.clone(),
+            direction: LinkDirection::Out,
+            view: report.view,
+            peer: LinkPeer {
+                url: report.server.url.clone(),
+                name: Some(report.server.name.clone()),
+                key: Some(report.server.key),
+            },
+            state,
+            reason,
+            since: self.since,
+            partitions: partitions.collect(),
+            lag: self.lag(database, now_us),
+            last_proof: None,
+        }
+    }
+
+    fn lag(&self, database: &DatabaseStatus, now_us: i64) -> LinkLag {
+        let reached = self.report.visible >= database.visible;
+        let entries = self.report.partitions.iter().map(|copy| {
+            let own = database.partitions.iter().find(|own| own.partition == copy.partition)?;
+            let copy = if self.report.view == database.view { Some(copy.applied) } else { copy.source };
+            Some(own.journal_end.sequence.saturating_sub(copy?.sequence))
+        });
+        let entries: Option<u64> = if reached { Some(0) } else { entries.sum() };
+        let lag = Lag {
+            entries,
+            bytes: reached.then_some(0),
+            oldest_unapplied_us: match self.pending.filter(|_| !reached) {
+                None => Some(0),
+                Some(pending) => Some(u64::try_from(now_us).unwrap_or(0).saturating_sub(pending.0)),
+            },
+            last_contact: Some(self.at),
+            last_proof: None,
+        };
+        lag_at(&lag, now_us)
+    }
+}
+
+/// The numbers as they travel: times as ages.
+fn lag_at(lag: &Lag, now_us: i64) -> LinkLag {
+    let age_ms = |at: i64| u64::try_from(now_us.saturating_sub(at)).unwrap_or(0) / 1_000;
+    LinkLag {
+        entries: lag.entries,
+        bytes: lag.bytes,
+        oldest_unapplied_age_ms: lag.oldest_unapplied_us.map(|age| age / 1_000),
+        last_contact_age_ms: lag.last_contact.map(age_ms),
+        last_proof_age_ms: lag.last_proof.map(age_ms),
+    }
+}
+
+/// How far a copy is in one partition.
+pub(super) fn link_partition(status: &PartitionStatus) -> LinkPartition {
+    LinkPartition { partition: status.partition, position: status.applied, source: status.source }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,172 @@
+//! One stream of a link: bytes to frames, entries to the engine in batches, while the next bytes already come.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use apograph::Database;
+use apograph::error::TakeError;
+use apograph_format::frame::FrameError;
+use apograph_format::{Entry, Frame, Heartbeat, PartitionId, ServerKey, Timestamp};
+use apograph_replication::carrier::{Carrier, Chunks, JournalRequest, RefusalKind};
+use apograph_replication::link::{Event, StopReason};
+
+use crate::limits::{TAKE_BYTES_MAX, TAKE_ENTRIES_MAX};
+
+/// While the engine is slow to take a batch, the stream says that it is alive this often.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What a stream tells its worker.
+#[derive(Debug)]
+pub(super) enum News {
+    /// For the link to decide on, with the facts for people.
+    Event(Event, Option<String>),
+    /// Entries arrived; the oldest has this commit time.
+    Arrived(Timestamp),
+    /// A heartbeat came after everything before it was taken.
+    Heartbeat(PartitionId, Heartbeat),
+}
+
+/// One stream.
+pub(super) struct Stream {
+    pub(super) database: Database,
+    pub(super) request: JournalRequest,
+    /// Key of the server that we follow: it signs heartbeats.
+    pub(super) source: ServerKey,
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) closed: CancellationToken,
+}
+
+/// Why a stream is over.
+struct End {
+    event: Event,
+    detail: Option<String>,
+}
+
+impl Stream {
+    /// Follows until the stream ends, then says why.
+    pub(super) async fn run<C: Carrier>(self, carrier: C) {
+        let end = tokio::select! {
+            end = self.follow(&carrier) => end,
+            () = self.closed.cancelled() => return,
+        };
+        let _ = self.news.send(News::Event(end.event, end.detail)).await;
+    }
+
+    async fn follow<C: Carrier>(&self, carrier: &C) -> End {
+        let mut chunks = match carrier.open(&self.request).await {
+            Ok(chunks) => chunks,
+            Err(refusal) => return End { event: Event::Refused(refusal.kind), detail: Some(refusal.detail) },
+        };
+        let mut buffer = BytesMut::new();
+        let mut is_first = true;
+        loop {
+            match self.take_all(&mut buffer, &mut chunks, &mut is_first).await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+            match chunks.next().await {
+                Ok(Some(bytes)) => buffer.extend_from_slice(&bytes),
+                Ok(None) => return self.ended(None),
+                Err(cut) => return self.ended(Some(cut.to_string())),
+            }
+        }
+    }
+
+    /// Takes every whole frame in the buffer, and those that arrive meanwhile.
+    async fn take_all<C: Chunks>(
+        &self,
+        buffer: &mut BytesMut,
+        chunks: &mut C,
+        is_first: &mut bool,
+    ) -> Result<(), End> {
+        loop {
+            let (entries, heartbeat) = batch(buffer).map_err(|error| self.refused(&error, *is_first))?;
+            if entries.is_empty() && heartbeat.is_none() {
+                return Ok(());
+            }
+            *is_first = false;
+            if let Some(first) = entries.first() {
+                self.tell(News::Arrived(first.header().timestamp)).await;
+                self.take(entries, buffer, chunks).await?;
+            }
+            if let Some(heartbeat) = heartbeat {
+                let noted = self.database.note_heartbeat(self.request.partition, &heartbeat, &self.source);
+                noted.map_err(|error| self.halted(&error))?;
+                self.tell(News::Heartbeat(self.request.partition, heartbeat)).await;
+            }
+            self.tell(News::Event(Event::Progress(self.request.partition), None)).await;
+        }
+    }
+
+    /// Hands a batch to the engine, and reads on while it is taken.
+    async fn take<C: Chunks>(
+        &self,
+        entries: Vec<Entry>,
+        buffer: &mut BytesMut,
+        chunks: &mut C,
+    ) -> Result<(), End> {
+        let taking = self.database.take(self.request.partition, entries);
+        let mut taking = std::pin::pin!(taking);
+        let mut alive = tokio::time::interval(ALIVE_INTERVAL);
+        let mut is_open = true;
+        loop {
+            tokio::select! {
+                taken = &mut taking => return taken.map_err(|error| self.halted(&error)),
+                chunk = chunks.next(), if is_open && buffer.len() < TAKE_BYTES_MAX => match chunk {
+                    Ok(Some(bytes)) => buffer.extend_from_slice(&bytes),
+                    // Asking again, later, tells the same.
+                    Ok(None) | Err(_) => is_open = false,
+                },
+                _ = alive.tick() => self.tell(News::Event(Event::Progress(self.request.partition), None)).await,
+            }
+        }
+    }
+
+    async fn tell(&self, news: News) {
+        let _ = self.news.send(news).await;
+    }
+
+    fn ended(&self, detail: Option<String>) -> End {
+        End { event: Event::Ended(self.request.partition), detail }
+    }
+
+    /// What never was a journal comes from something else than Apograph.
+    fn refused(&self, error: &FrameError, is_first: bool) -> End {
+        let event = match error {
+            FrameError::Magic { .. } if is_first => Event::Refused(RefusalKind::NotApograph),
+            FrameError::Magic { .. } | FrameError::Entry(_) | FrameError::Heartbeat(_) => {
+                Event::Rejected(self.request.partition)
+            }
+        };
+        End { event, detail: Some(error.to_string()) }
+    }
+
+    fn halted(&self, error: &TakeError) -> End {
+        let event = match error {
+            TakeError::Refused { .. } => Event::Rejected(self.request.partition),
+            TakeError::Signature { .. } => Event::Halted(StopReason::Signature),
+            TakeError::Diverged { .. } => Event::Halted(StopReason::Diverged),
+            TakeError::Stopped { .. } => Event::Halted(StopReason::Halted),
+        };
+        End { event, detail: Some(error.to_string()) }
+    }
+}
+
+/// Whole frames from the front of the buffer: entries up to the limits, or up to a heartbeat.
+fn batch(buffer: &mut BytesMut) -> Result<(Vec<Entry>, Option<Heartbeat>), FrameError> {
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while entries.len() < TAKE_ENTRIES_MAX && bytes < TAKE_BYTES_MAX {
+        match Frame::take(buffer)? {
+            None => break,
+            Some(Frame::Heartbeat(heartbeat)) => return Ok((entries, Some(heartbeat))),
+            Some(Frame::Entry(entry)) => {
+                bytes += entry.bytes().len();
+                entries.push(entry);
+            }
+        }
+    }
+    Ok((entries, None))
+}

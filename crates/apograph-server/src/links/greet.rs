@@ -1,0 +1,82 @@
+//! The first words of every contact: who the source is, and what a copy makes of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use apograph::settings::SourceSettings;
+use apograph::status::ServerIdentity;
+use apograph::{Database, Handshake};
+use apograph_carriers::stream::refusal_of;
+use apograph_client::client::{ClientSettings, Secret};
+use apograph_client::{Client, types};
+use apograph_format::View;
+use apograph_replication::carrier::{Refusal, RefusalKind};
+use apograph_replication::link::{Greeting, Held};
+
+use crate::limits::SOURCE_TIMEOUT;
+
+/// Speaks to the source. The token's file is read anew every time: whoever replaced it has nothing to restart.
+pub(super) fn client(folder: &Path, source: &SourceSettings) -> Result<Client, Refusal> {
+    let denied = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Denied, error.to_string());
+    let secret = Secret::from_file(&folder.join(&source.token_file)).map_err(|error| denied(&error))?;
+    let settings = ClientSettings {
+        secret: Some(secret),
+        connect_timeout: Duration::from_secs(5),
+        idle_timeout: SOURCE_TIMEOUT,
+        // Attempts are the link's business.
+        retries: 0,
+        ..ClientSettings::new(source.url.trim_end_matches('/'))
+    };
+    Client::new(settings).map_err(|error| refusal_of(&error))
+}
+
+/// Asks the source who it is.
+pub(super) async fn greet(client: &Client, database: &str, view: View) -> Result<types::Handshake, Refusal> {
+    match tokio::time::timeout(SOURCE_TIMEOUT, client.handshake(database, view)).await {
+        Ok(answer) => answer.map_err(|error| refusal_of(&error)),
+        Err(_) => Err(Refusal::new(RefusalKind::Unavailable, "the source did not answer in time")),
+    }
+}
+
+/// What the link decides by.
+pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
+    Greeting {
+        protocol: handshake.protocol,
+        database: handshake.database,
+        view: handshake.view,
+        partitions: handshake.partitions,
+        primary: handshake.primary.as_ref().map(|primary| primary.key),
+    }
+}
+
+/// What a copy holds.
+pub(super) fn held(database: &Database) -> Held {
+    Held {
+        database: database.id(),
+        partitions: database.partitioning().count(),
+        // A copy always gives the view that it holds.
+        primary: database.handshake(database.view()).ok().map(|handshake| handshake.primary.key),
+    }
+}
+
+/// As the engine takes it; `None` if the source does not say who signs.
+pub(super) fn for_engine(handshake: types::Handshake) -> Option<Handshake> {
+    let identity = |identity: types::ServerIdentity| ServerIdentity {
+        name: identity.name,
+        key: identity.key,
+        url: identity.url,
+    };
+    Some(Handshake {
+        protocol: handshake.protocol,
+        software: handshake.software,
+        database: handshake.database,
+        name: handshake.name,
+        partitions: handshake.partitions,
+        epoch: handshake.epoch,
+        view: handshake.view,
+        digest_keys: handshake.digest_keys,
+        primary: identity(handshake.primary?),
+        server: identity(handshake.server),
+        visible: handshake.visible,
+    })
+}

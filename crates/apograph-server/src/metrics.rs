@@ -1,0 +1,195 @@
+//! Numbers for Prometheus: a registry of its own for every server.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use axum::http::Method;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use apograph::status::DatabaseStatus;
+use apograph_client::types::{LinkState, LinkStatus};
+
+/// What a server counts.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    broken_streams: Counter,
+    visible: Family<DatabaseLabels, Number>,
+    documents: Family<ViewLabels, Number>,
+    entries: Family<PartitionLabels, Number>,
+    applied: Family<PartitionLabels, Number>,
+    appended: Family<PartitionLabels, Number>,
+    kept: Family<PartitionLabels, Number>,
+    stopped: Family<DatabaseLabels, Number>,
+    link_following: Family<LinkLabels, Number>,
+    lag_entries: Family<LinkLabels, Number>,
+    lag_bytes: Family<LinkLabels, Number>,
+    lag_age: Family<LinkLabels, Number>,
+    lag_contact: Family<LinkLabels, Number>,
+    resident: Number,
+}
+
+type Number = Gauge<i64, AtomicI64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    method: String,
+    status: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DatabaseLabels {
+    database: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ViewLabels {
+    database: String,
+    view: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabels {
+    database: String,
+    partition: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LinkLabels {
+    link: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("apograph"),
+            requests: Family::default(),
+            broken_streams: Counter::<u64, AtomicU64>::default(),
+            visible: Family::default(),
+            documents: Family::default(),
+            entries: Family::default(),
+            applied: Family::default(),
+            appended: Family::default(),
+            kept: Family::default(),
+            stopped: Family::default(),
+            link_following: Family::default(),
+            lag_entries: Family::default(),
+            lag_bytes: Family::default(),
+            lag_age: Family::default(),
+            lag_contact: Family::default(),
+            resident: Number::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Answered requests", self.requests.clone());
+        registry.register("broken_streams", "Journal streams that failed", self.broken_streams.clone());
+        registry.register(
+            "visible_micros",
+            "Visible timestamp, microseconds since 1970",
+            self.visible.clone(),
+        );
+        registry.register("documents", "Documents in a view", self.documents.clone());
+        registry.register("journal_entries", "Sequence of the last durable entry", self.entries.clone());
+        registry.register("applied_entries", "Sequence of the last applied entry", self.applied.clone());
+        registry.register("journal_appended_bytes", "Entry bytes ever appended", self.appended.clone());
+        registry.register("journal_kept_bytes", "Journal bytes on disk", self.kept.clone());
+        registry.register("stopped", "1 if the database takes no writes", self.stopped.clone());
+        registry.register("link_following", "1 if the link follows its source", self.link_following.clone());
+        registry.register(
+            "link_lag_entries",
+            "Entries not applied; absent if not known",
+            self.lag_entries.clone(),
+        );
+        registry.register("link_lag_bytes", "Their bytes; absent if not known", self.lag_bytes.clone());
+        registry.register("link_lag_age_ms", "Age of the oldest of them", self.lag_age.clone());
+        registry.register("link_contact_age_ms", "Time since the source was heard", self.lag_contact.clone());
+        registry.register("resident_bytes", "Resident memory of the process", self.resident.clone());
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, route: &'static str, method: &Method, status: u16) {
+        let labels = RequestLabels { route, method: method.to_string(), status: status.into() };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// A journal stream failed.
+    pub(crate) fn stream_broke(&self) {
+        self.broken_streams.inc();
+    }
+
+    /// Everything, as text.
+    pub(crate) fn text(&self, databases: &[DatabaseStatus], links: &[LinkStatus]) -> String {
+        for database in databases {
+            self.note_database(database);
+        }
+        for link in links {
+            self.note_link(link);
+        }
+        self.resident.set(resident_bytes().unwrap_or(0));
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+
+    fn note_database(&self, status: &DatabaseStatus) {
+        let database = || status.name.clone();
+        let labels = DatabaseLabels { database: database() };
+        self.visible.get_or_create(&labels).set(number(status.visible.0));
+        self.stopped.get_or_create(&labels).set(i64::from(status.stopped.is_some()));
+        for view in &status.digests {
+            let labels = ViewLabels { database: database(), view: view.view.to_string() };
+            self.documents.get_or_create(&labels).set(number(view.documents));
+        }
+        for partition in &status.partitions {
+            let labels = PartitionLabels { database: database(), partition: partition.partition.0.into() };
+            self.entries.get_or_create(&labels).set(number(partition.journal_end.sequence));
+            self.applied.get_or_create(&labels).set(number(partition.applied.sequence));
+            self.appended.get_or_create(&labels).set(number(partition.journal_bytes_appended));
+            self.kept.get_or_create(&labels).set(number(partition.journal_bytes_kept));
+        }
+    }
+
+    fn note_link(&self, status: &LinkStatus) {
+        let labels = LinkLabels { link: status.name.clone() };
+        let following = status.state == LinkState::Following;
+        self.link_following.get_or_create(&labels).set(i64::from(following));
+        let lag = &status.lag;
+        let numbers = [
+            (&self.lag_entries, lag.entries),
+            (&self.lag_bytes, lag.bytes),
+            (&self.lag_age, lag.oldest_unapplied_age_ms),
+            (&self.lag_contact, lag.last_contact_age_ms),
+        ];
+        for (family, known) in numbers {
+            match known {
+                Some(known) => drop(family.get_or_create(&labels).set(number(known))),
+                None => drop(family.remove(&labels)),
+            }
+        }
+    }
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// From the kernel; `None` where it does not tell.
+fn resident_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: i64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,93 @@
+//! Every code a problem may have. Codes never change their meaning; `docs/formats/problems.md` lists them.
+
+macro_rules! codes {
+    ($($variant:ident = $status:literal $code:literal $title:literal $next:literal,)+) => {
+        /// The kind of a problem.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)+
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &[Code] = &[$(Code::$variant),+];
+
+            /// The stable name.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $code),+ }
+            }
+
+            /// The HTTP status.
+            pub fn status(self) -> u16 {
+                match self { $(Code::$variant => $status),+ }
+            }
+
+            /// The kind, for people.
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$variant => $title),+ }
+            }
+
+            /// What to do next.
+            pub fn next(self) -> &'static str {
+                match self { $(Code::$variant => $next),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    // The request itself.
+    UriInvalid = 400 "uri-invalid" "The document's URI is not acceptable" "write it as an absolute path without empty, `.` or `..` segments",
+    QueryInvalid = 400 "query-invalid" "A query parameter is not acceptable" "see the route in /v1/openapi.json",
+    HeaderInvalid = 400 "header-invalid" "A header is not acceptable" "see the route in /v1/openapi.json",
+    BodyInvalid = 400 "body-invalid" "The body is not acceptable" "correct the body at the place named",
+    BodyIncomplete = 400 "body-incomplete" "The body ended early" "send it again; nothing of it was kept",
+    PropertiesInvalid = 400 "properties-invalid" "The properties are not acceptable" "send a JSON object without duplicate keys, at most 32 levels deep",
+    BodyTimeout = 408 "body-timeout" "The body did not come" "send it again without pauses; nothing of it was kept",
+    TooLarge = 413 "too-large" "Too large" "send less at once; large contents go to `contents`, which streams",
+    MediaType = 415 "media-type" "The media type is not acceptable" "set the content type that the route takes",
+    RangeInvalid = 416 "range-invalid" "The range lies outside the content" "ask for bytes that exist; `content-range` says how many there are",
+    // Who asks.
+    Unauthenticated = 401 "unauthenticated" "A token is needed" "send `Authorization: Bearer TOKEN`; the tokens' files are in the data folder",
+    Forbidden = 403 "forbidden" "The token's role does not allow this" "use a token of a role that may",
+    // What is asked for.
+    NoSuchRoute = 404 "no-such-route" "There is nothing at this path" "see /v1/openapi.json",
+    MethodNotAllowed = 405 "method-not-allowed" "The path does not take this method" "see /v1/openapi.json",
+    NoSuchDatabase = 404 "no-such-database" "There is no such database on this server" "see /v1/status",
+    NoSuchPartition = 404 "no-such-partition" "There is no such partition" "see /v1/status",
+    NoSuchView = 404 "no-such-view" "This server does not hold that view" "ask a primary or a replica",
+    NotFound = 404 "not-found" "There is no such document" "check the URI, or list documents by prefix",
+    NoContent = 404 "no-content" "The version has no content" "read it as a document",
+    NoSuchVersion = 404 "no-such-version" "The document has no such version" "list its versions",
+    NotPublished = 404 "not-published" "Nothing of the document is published" "publish it, or read its working version",
+    Trashed = 410 "trashed" "The document is in the trash" "restore it first",
+    Erased = 410 "erased" "The content was purged" "nothing can bring it back",
+    BelowHorizon = 410 "below-horizon" "That history is gone" "ask for a later time",
+    // What stands against it.
+    ReadOnly = 409 "read-only" "This server does not take edits" "send edits to `primary_url`",
+    VersionMismatch = 412 "version-mismatch" "The document changed meanwhile" "read it again and decide anew",
+    Exists = 412 "exists" "The document exists" "use another URI, or replace its version",
+    Locked = 409 "locked" "Somebody works on the document" "wait until the lock expires, or ask its owner",
+    NotLocked = 409 "not-locked" "The document is not locked" "nothing to do",
+    NotTrashed = 409 "not-trashed" "The document is not in the trash" "nothing to do",
+    Kind = 409 "kind" "The kind does not fit" "system kinds live under /_system/, others do not, and a kind never changes",
+    Cursor = 409 "cursor" "The cursor stands elsewhere" "continue from `position`",
+    TransactionEmpty = 400 "transaction-empty" "The transaction does nothing" "give it operations or a cursor",
+    PurgeNotAlone = 400 "purge-not-alone" "A purge stands alone" "send every purge as a transaction of its own",
+    NotAttempted = 409 "not-attempted" "Not attempted" "a transaction before it was refused: correct that, then send this again",
+    TokenOtherHistory = 409 "token-other-history" "The token is of another history" "a failover cut it off, or it is of another database: read without it",
+    // Copies.
+    OutOfWindow = 410 "out-of-window" "The journal does not reach back so far" "synchronize the copy",
+    UnknownPosition = 409 "unknown-position" "The position is not of this history" "`common` is the last position surely common",
+    // What passes.
+    NotReached = 504 "not-reached" "Not reached in time" "ask again",
+    Ahead = 409 "ahead" "That time has not come here" "ask for an earlier time, or wait with `at_least`",
+    NotReady = 503 "not-ready" "This copy has not reached its source yet" "see its link in /v1/status",
+    Busy = 503 "busy" "Too much at once" "try again after `retry-after`",
+    ShuttingDown = 503 "shutting-down" "The server stops" "try again after `retry-after`",
+    // What does not pass.
+    Stopped = 503 "stopped" "The database does not take writes" "see `stopped` in /v1/status, repair the cause, restart the server",
+    DiskFull = 507 "disk-full" "The disk refused" "free space at the server; nothing was kept",
+    Damaged = 500 "damaged" "Stored bytes are not what they were" "see /v1/status; restore from a copy",
+    Failed = 500 "failed" "The server failed" "see its log",
+}

@@ -1,0 +1,78 @@
+//! Why a transaction was refused.
+
+use apograph::error::{CommitError, ReadOnly, Refusal, TransactionRefusal};
+use apograph::spool::SpoolError;
+use apograph_format::Uri;
+
+use super::{Code, Refused};
+
+impl From<CommitError> for Refused {
+    fn from(error: CommitError) -> Refused {
+        match error {
+            CommitError::ReadOnly(read_only) => read_only.into(),
+            CommitError::Refused { index, uri, refusal } => refused(&uri, &refusal).with("operation", index),
+            CommitError::Transaction(refusal) => refusal.into(),
+            CommitError::Spool(error) => error.into(),
+            CommitError::Stopped { .. } => Code::Stopped.because(error.to_string()),
+            CommitError::Busy => Code::Busy.because(error.to_string()),
+            CommitError::Store(error) => super::failed(&error),
+        }
+    }
+}
+
+impl From<ReadOnly> for Refused {
+    fn from(read_only: ReadOnly) -> Refused {
+        Code::ReadOnly.because(read_only.to_string()).with_some("primary_url", read_only.primary_url)
+    }
+}
+
+impl From<TransactionRefusal> for Refused {
+    fn from(refusal: TransactionRefusal) -> Refused {
+        let detail = refusal.to_string();
+        match refusal {
+            TransactionRefusal::Empty => Code::TransactionEmpty.because(detail),
+            TransactionRefusal::TooLarge { .. } => Code::TooLarge.because(detail),
+            TransactionRefusal::Cursor { found, .. } => {
+                Code::Cursor.because(detail).with_some("position", found)
+            }
+            TransactionRefusal::PurgeNotAlone => Code::PurgeNotAlone.because(detail),
+        }
+    }
+}
+
+impl From<SpoolError> for Refused {
+    fn from(error: SpoolError) -> Refused {
+        match error {
+            SpoolError::TooLarge => Code::TooLarge.because(error.to_string()),
+            SpoolError::Disk(_) => Code::DiskFull.because(error.to_string()),
+        }
+    }
+}
+
+/// Why one operation, or the read of one document, is refused.
+pub(super) fn refused(uri: &Uri, refusal: &Refusal) -> Refused {
+    let code = match refusal {
+        Refusal::NotFound => Code::NotFound,
+        Refusal::Trashed { .. } => Code::Trashed,
+        Refusal::Exists => Code::Exists,
+        Refusal::VersionMismatch { .. } => Code::VersionMismatch,
+        Refusal::Locked { .. } => Code::Locked,
+        Refusal::NoSuchVersion { .. } => Code::NoSuchVersion,
+        Refusal::NotPublished => Code::NotPublished,
+        Refusal::NotTrashed => Code::NotTrashed,
+        Refusal::NotLocked => Code::NotLocked,
+        Refusal::Kind { .. } => Code::Kind,
+        Refusal::TooLong { .. } => Code::TooLarge,
+        Refusal::Privileged { .. } => Code::Forbidden,
+    };
+    let problem = code.because(format!("{uri}: {refusal}")).with("uri", uri.as_str());
+    match refusal {
+        Refusal::VersionMismatch { found } => problem.with_some("version", *found),
+        Refusal::Locked { owner, expires } => {
+            let expires = apograph_format::timestamp::rfc3339(*expires);
+            problem.with("owner", owner.as_str()).with("expires", expires)
+        }
+        Refusal::Trashed { moved_to } => problem.with_some("moved_to", moved_to.as_ref().map(Uri::as_str)),
+        _ => problem,
+    }
+}

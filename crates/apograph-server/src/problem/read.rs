@@ -1,0 +1,36 @@
+//! Why a read, or the wait before it, ended without an answer.
+
+use apograph::error::{ReadError, WaitError};
+
+use super::commit::refused;
+use super::{Code, Refused};
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Refused {
+        let detail = error.to_string();
+        match error {
+            ReadError::Refused { uri, refusal } => refused(&uri, &refusal),
+            ReadError::BelowHorizon { horizon, .. } => {
+                Code::BelowHorizon.because(detail).with("horizon", horizon.0)
+            }
+            ReadError::Ahead { visible, .. } => Code::Ahead.because(detail).with("visible", visible.0),
+            ReadError::NoSuchView { .. } => Code::NoSuchView.because(detail),
+            ReadError::Erased { uri } => Code::Erased.because(detail).with("uri", uri.as_str()),
+            ReadError::Store(error) => super::failed(&error),
+        }
+    }
+}
+
+impl From<WaitError> for Refused {
+    fn from(error: WaitError) -> Refused {
+        let detail = error.to_string();
+        match error {
+            WaitError::TimedOut { visible, .. } => {
+                Code::NotReached.because(detail).with("visible", visible.0)
+            }
+            WaitError::OtherHistory { epoch, .. } => {
+                Code::TokenOtherHistory.because(detail).with("epoch", epoch)
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Strict JSON: unknown members, duplicate keys, wrong types and invalid UTF-8 are refused with their position.
+
+use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use apograph_format::Properties;
+
+use crate::problem::{Code, Refused};
+
+/// Reads a value.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    // Said once for the whole body: where a byte is no UTF-8 depends on nothing else.
+    if let Err(error) = std::str::from_utf8(bytes) {
+        return Err(Code::BodyInvalid.because(format!("the body is not UTF-8: {error}")));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let place = (error.line() as u64, error.column() as u64);
+        Code::BodyInvalid.because(error.to_string()).with("line", place.0).with("column", place.1)
+    })
+}
+
+/// Reads properties from the text of their JSON.
+pub(crate) fn properties(text: &RawValue) -> Result<Properties, Refused> {
+    Properties::parse(text.get()).map_err(|error| Code::PropertiesInvalid.because(error.to_string()))
+}
+
+/// The media type of the body, without its parameters, in lower case.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// Refuses bodies of another media type.
+pub(crate) fn expect(headers: &HeaderMap, expected: &str) -> Result<(), Refused> {
+    let found = media_type(headers);
+    if found.as_deref() == Some(expected) {
+        return Ok(());
+    }
+    let found = found.unwrap_or_else(|| "none".into());
+    Err(Code::MediaType.because(format!("this route takes {expected}; the content type is {found}")))
+}

@@ -1,0 +1,110 @@
+//! `/v1/databases/{db}/documents/{uri…}`
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::{Extension, Json};
+use serde::Deserialize;
+
+use apograph::Database;
+use apograph::read::Document;
+use apograph::transaction::{Action, Operation};
+use apograph_client::media_type;
+use apograph_client::types::DocumentRequest;
+
+use super::{commit, shape};
+use crate::app::App;
+use crate::limits::{DOCUMENT_BYTES_MAX, INLINE_CONTENT_BYTES_MAX};
+use crate::problem::{Answer, Refused};
+use crate::request::params::Params;
+use crate::request::path::AtDocument;
+use crate::request::reading::{self, ReadParams};
+use crate::request::{body, json, precondition, transaction};
+use crate::tokens::Principal;
+
+/// A document in one version, with its content if that is a short text.
+pub(super) async fn get(
+    State(app): State<App>,
+    AtDocument { database, uri }: AtDocument,
+    Params(asked): Params<ReadParams>,
+    headers: HeaderMap,
+) -> Answer {
+    let reading = reading::begin(&database, &headers, &asked).await?;
+    let read = move || {
+        let document = database.document(&uri, reading.which, Some(reading.at))?;
+        let body = short_text(&database, &document);
+        Ok::<_, Refused>((document, body))
+    };
+    let (document, body) = app.blocking(read).await?;
+    let id = document.version_ref.id;
+    let tag = HeaderValue::try_from(precondition::etag(&id));
+    let mut response = if precondition::has_already(&headers, &id)? {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Json(shape::document(document, body, reading.at)).into_response()
+    };
+    if let Ok(tag) = tag {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Saves a new version.
+pub(super) async fn put(
+    State(app): State<App>,
+    Extension(principal): Extension<Principal>,
+    AtDocument { database, uri }: AtDocument,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    commit::writable(&database)?;
+    json::expect(&headers, media_type::JSON)?;
+    let precondition = precondition::of_write(&headers)?;
+    let held = body::whole(&app, &headers, body, DOCUMENT_BYTES_MAX).await?;
+    let spooling = database.clone();
+    let read = move || {
+        let request: DocumentRequest = json::parse(&held.bytes)?;
+        let action = Action::Put(transaction::put(&spooling, request)?);
+        transaction::single(&principal, None, Operation { uri, precondition, action })
+    };
+    let transaction = app.blocking(read).await?;
+    commit::answer(&commit::commit(&database, transaction).await?)
+}
+
+/// What a deletion may say.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteParams {
+    #[serde(default)]
+    purge: bool,
+    comment: Option<String>,
+}
+
+/// Into the trash, or erased everywhere.
+pub(super) async fn delete(
+    Extension(principal): Extension<Principal>,
+    AtDocument { database, uri }: AtDocument,
+    Params(asked): Params<DeleteParams>,
+    headers: HeaderMap,
+) -> Answer {
+    commit::writable(&database)?;
+    let precondition = precondition::of_write(&headers)?;
+    let action = if asked.purge { Action::Purge } else { Action::Trash };
+    let operation = Operation { uri, precondition, action };
+    let transaction = transaction::single(&principal, asked.comment, operation)?;
+    commit::answer(&commit::commit(&database, transaction).await?)
+}
+
+/// The content, if it is short and text. One that cannot be read is left to `contents`, which says why.
+fn short_text(database: &Database, document: &Document) -> Option<String> {
+    let content = document.version.content.as_ref()?;
+    if content.bytes > INLINE_CONTENT_BYTES_MAX {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    for piece in database.content(&document.uri, content, 0..content.bytes).ok()? {
+        bytes.extend_from_slice(&piece.ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}

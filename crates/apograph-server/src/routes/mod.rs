@@ -1,0 +1,133 @@
+//! Every route, and who may use it: one table, from which the router and the OpenAPI document are built. A route
+//! without a decision cannot exist.
+
+mod commit;
+mod contents;
+mod cursors;
+mod documents;
+mod export;
+mod gate;
+mod handshake;
+mod health;
+mod journal;
+mod list;
+mod metrics;
+mod openapi;
+mod reports;
+pub(crate) mod shape;
+mod status;
+mod transactions;
+mod versions;
+
+use axum::Router;
+use axum::http::Method;
+use axum::routing::{self, MethodRouter};
+
+use crate::app::App;
+use crate::problem::{Code, Refused};
+use crate::tokens::TokenRole;
+use TokenRole::{Admin, Editor, LinkReplica, LinkStaging, Reader};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a token.
+    Public,
+    /// Holders of a token of these roles.
+    Roles(&'static [TokenRole]),
+}
+
+const READ: Access = Access::Roles(&[Admin, Editor, Reader]);
+const EDIT: Access = Access::Roles(&[Admin, Editor]);
+const OBSERVE: Access = Access::Roles(&[Admin, Editor, Reader, LinkReplica]);
+/// Which views, the route decides: `link:staging` gets the published one only.
+const FOLLOW: Access = Access::Roles(&[Admin, LinkReplica, LinkStaging]);
+const ANY: Access = Access::Roles(&TokenRole::ALL);
+
+/// A route, and what was decided about it.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    /// For the OpenAPI document: what it does, what it takes and gives.
+    pub(crate) about: &'static str,
+    pub(crate) takes: &'static str,
+    pub(crate) gives: &'static str,
+    handler: MethodRouter<App>,
+}
+
+/// Method, path and access of every route.
+pub fn decisions() -> Vec<(Method, &'static str, Access)> {
+    table().into_iter().map(|route| (route.method, route.path, route.access)).collect()
+}
+
+/// The router of a running server.
+pub(crate) fn router(app: &App) -> Router {
+    let mut router = Router::new();
+    for route in table() {
+        let gate = gate::Gate { app: app.clone(), access: route.access, path: route.path };
+        let layer = axum::middleware::from_fn_with_state(gate, gate::pass);
+        router = router.route(route.path, route.handler.layer(layer));
+    }
+    router
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(gate::mark))
+        .with_state(app.clone())
+}
+
+async fn no_such_route() -> Refused {
+    Code::NoSuchRoute.because("there is nothing at this path")
+}
+
+async fn method_not_allowed() -> Refused {
+    Code::MethodNotAllowed.because("the path exists, the method does not")
+}
+
+#[rustfmt::skip]
+pub(crate) fn table() -> Vec<Route> {
+    const DOCUMENT: &str = "/v1/databases/{db}/documents/{*uri}";
+    const CONTENT: &str = "/v1/databases/{db}/contents/{*uri}";
+    let json = "application/json";
+    vec![
+        get("/health/live", Access::Public, "Does the server run?", "Health", routing::get(health::live)),
+        get("/health/ready", Access::Public, "Is it ready for requests? 503 if not.", "Health", routing::get(health::ready)),
+        get("/metrics", READ, "Numbers for Prometheus.", "text/plain", routing::get(metrics::get)),
+        get("/v1/openapi.json", ANY, "This document.", json, routing::get(openapi::get)),
+        get("/v1/status", OBSERVE, "Databases and links of this server.", "Status", routing::get(status::get)),
+        get("/v1/databases/{db}/documents", READ, "Documents by prefix, kind, type and state, in the order of their URIs.", "ListPage", routing::get(list::get)),
+        get(DOCUMENT, READ, "A document in one version.", "DocumentView", routing::get(documents::get)),
+        write(Method::PUT, DOCUMENT, "Save a new version.", "DocumentRequest", "DocumentAnswer", routing::put(documents::put)),
+        write(Method::DELETE, DOCUMENT, "Into the trash; with `purge=true`, erase it everywhere (admin).", "", "DocumentAnswer", routing::delete(documents::delete)),
+        get(CONTENT, READ, "The content of a version, as bytes; ranges.", "application/octet-stream", routing::get(contents::get)),
+        write(Method::PUT, CONTENT, "Save a new version with this content.", "application/octet-stream", "DocumentAnswer", routing::put(contents::put)),
+        write(Method::POST, "/v1/databases/{db}/transactions", "Several operations, all or nothing; or many transactions as NDJSON.", "TransactionRequest", "TransactionAnswer", routing::post(transactions::post)),
+        get("/v1/databases/{db}/versions/{*uri}", READ, "The versions of a document, newest first.", "HistoryPage", routing::get(versions::get)),
+        get("/v1/databases/{db}/cursors/{name}", READ, "Where an importer's cursor stands.", "CursorAnswer", routing::get(cursors::get)),
+        get("/v1/databases/{db}/export", READ, "Everything of a view, one line per document version.", "application/x-ndjson", routing::get(export::get)),
+        get("/v1/databases/{db}/handshake", FOLLOW, "What a copy must know before it follows.", "Handshake", routing::get(handshake::get)),
+        get("/v1/databases/{db}/partitions/{p}/journal", FOLLOW, "A partition's journal behind a position, without end.", "application/vnd.apograph.journal", routing::get(journal::get)),
+        Route { method: Method::POST, path: "/v1/databases/{db}/report", access: FOLLOW, about: "How far a copy is.", takes: "LinkReport", gives: "", handler: routing::post(reports::post) },
+    ]
+}
+
+fn get(
+    path: &'static str,
+    access: Access,
+    about: &'static str,
+    gives: &'static str,
+    handler: MethodRouter<App>,
+) -> Route {
+    Route { method: Method::GET, path, access, about, takes: "", gives, handler }
+}
+
+fn write(
+    method: Method,
+    path: &'static str,
+    about: &'static str,
+    takes: &'static str,
+    gives: &'static str,
+    handler: MethodRouter<App>,
+) -> Route {
+    Route { method, path, access: EDIT, about, takes, gives, handler }
+}

@@ -1,0 +1,116 @@
+//! `GET /v1/openapi.json`: paths from the table of routes, schemas from the types that travel.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use apograph_client::{media_type, types};
+
+use super::{Access, Route, table};
+
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    types::BulkAnswer,
+    types::CursorAnswer,
+    types::DocumentAnswer,
+    types::DocumentRequest,
+    types::DocumentView,
+    types::Handshake,
+    types::Health,
+    types::HistoryPage,
+    types::LinkReport,
+    types::ListPage,
+    types::Problem,
+    types::Status,
+    types::TransactionAnswer,
+    types::TransactionRequest,
+)))]
+struct Schemas;
+
+/// The document.
+pub(super) async fn get() -> Response {
+    Json(document()).into_response()
+}
+
+pub(crate) fn document() -> Value {
+    let schemas = serde_json::to_value(Schemas::openapi()).unwrap_or_default();
+    let mut paths = Map::new();
+    for route in table() {
+        let path = paths.entry(route.path.replace("{*uri}", "{uri}")).or_insert_with(|| json!({}));
+        path[route.method.as_str().to_ascii_lowercase()] = operation(&route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Apograph",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "A document repository whose copies are exact, and can prove it.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas["components"]["schemas"],
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let names = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    let parameters: Vec<_> = names
+        .map(|name| name.trim_start_matches('*'))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    let mut operation = json!({
+        "summary": route.about,
+        "parameters": parameters,
+        "responses": {
+            "2XX": { "description": "Done.", "content": content(route.gives) },
+            "default": { "description": "Why not.", "content": {
+                media_type::PROBLEM: { "schema": { "$ref": "#/components/schemas/Problem" } },
+            } },
+        },
+    });
+    if !route.takes.is_empty() {
+        operation["requestBody"] = json!({ "required": true, "content": content(route.takes) });
+    }
+    match route.access {
+        Access::Public => operation["security"] = json!([]),
+        Access::Roles(roles) => {
+            operation["security"] = json!([{ "token": [] }]);
+            operation["x-roles"] = roles.iter().map(|role| role.as_str()).collect();
+        }
+    }
+    operation
+}
+
+/// A schema's name, or a media type of which there is no schema.
+fn content(of: &str) -> Value {
+    if of.is_empty() {
+        json!({})
+    } else if of.contains('/') {
+        json!({ of: {} })
+    } else {
+        json!({ media_type::JSON: { "schema": { "$ref": format!("#/components/schemas/{of}") } } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_in_the_document_and_every_schema_it_names() {
+        let document = document();
+        for route in table() {
+            let path = route.path.replace("{*uri}", "{uri}");
+            let operation = &document["paths"][&path][route.method.as_str().to_ascii_lowercase()];
+            assert!(operation.is_object(), "{} {path}", route.method);
+            for name in
+                [route.takes, route.gives].into_iter().filter(|name| !name.is_empty() && !name.contains('/'))
+            {
+                assert!(document["components"]["schemas"][name].is_object(), "schema {name}");
+            }
+        }
+    }
+}

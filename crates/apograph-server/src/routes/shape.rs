@@ -1,0 +1,158 @@
+//! Values of the engine in the shapes that travel.
+
+use apograph::read::{Document, HistoryItem, Listed};
+use apograph::transaction::Committed;
+use apograph::{Role, status as engine};
+use apograph_client::types;
+use apograph_format::timestamp::rfc3339;
+use apograph_format::{Content, Lock, Origin, Timestamp};
+
+pub(super) fn document(document: Document, body: Option<String>, as_of: Timestamp) -> types::DocumentView {
+    let Document { uri, head, version_ref, version } = document;
+    types::DocumentView {
+        uri,
+        kind: head.kind,
+        state: head.state,
+        r#type: version.r#type,
+        version: version_ref.number,
+        id: version_ref.id,
+        parents: version.parents,
+        properties: version.properties.to_value(),
+        content: version.content.map(content),
+        body,
+        author: version.author,
+        time: rfc3339(version.time),
+        comment: version.comment,
+        origin: version.origin.map(origin),
+        working: head.working,
+        live: head.live,
+        lock: head.lock.map(lock),
+        changed: head.changed,
+        moved_to: head.moved_to,
+        as_of,
+    }
+}
+
+pub(super) fn listed(listed: Listed) -> types::ListItem {
+    let Listed { uri, head } = listed;
+    types::ListItem {
+        uri,
+        kind: head.kind,
+        r#type: head.r#type,
+        state: head.state,
+        working: head.working,
+        live: head.live,
+        lock: head.lock.map(lock),
+        moved_to: head.moved_to,
+        changed: head.changed,
+    }
+}
+
+pub(super) fn history_item(item: HistoryItem) -> types::HistoryItem {
+    let HistoryItem { uri, version_ref, version } = item;
+    types::HistoryItem {
+        uri,
+        version: version_ref.number,
+        id: version_ref.id,
+        parents: version.parents,
+        r#type: version.r#type,
+        properties: version.properties.to_value(),
+        content: version.content.map(content),
+        author: version.author,
+        time: rfc3339(version.time),
+        comment: version.comment,
+        origin: version.origin.map(origin),
+    }
+}
+
+pub(super) fn transaction_answer(committed: &Committed) -> types::TransactionAnswer {
+    let results = committed.results.iter().map(|result| types::OperationResult {
+        uri: result.uri.clone(),
+        version: result.version.map(|version| version.number),
+        id: result.version.map(|version| version.id),
+        state: result.state,
+    });
+    types::TransactionAnswer {
+        timestamp: committed.timestamp(),
+        token: committed.token,
+        results: results.collect(),
+    }
+}
+
+/// The answer to a write of one document; `None` if nothing was done to any.
+pub(super) fn document_answer(committed: &Committed) -> Option<types::DocumentAnswer> {
+    let result = committed.results.first()?;
+    Some(types::DocumentAnswer {
+        uri: result.uri.clone(),
+        version: result.version.map(|version| version.number),
+        id: result.version.map(|version| version.id),
+        timestamp: committed.timestamp(),
+        token: committed.token,
+        state: result.state,
+    })
+}
+
+pub(crate) fn database(status: engine::DatabaseStatus) -> types::DatabaseStatus {
+    let view = |view: engine::ViewStatus| types::ViewStatus {
+        view: view.view,
+        digest: view.digest,
+        at: view.at,
+        documents: view.documents,
+        partitions: view.partitions,
+    };
+    types::DatabaseStatus {
+        name: status.name,
+        id: status.id,
+        role: role(status.role),
+        view: status.view,
+        epoch: status.epoch,
+        visible: status.visible,
+        horizon: status.horizon,
+        partitions: status.partitions.into_iter().map(partition).collect(),
+        digests: status.digests.into_iter().map(view).collect(),
+        primary_url: status.primary_url,
+        stopped: status.stopped,
+        alarms: status.alarms,
+    }
+}
+
+fn partition(status: engine::PartitionStatus) -> types::PartitionStatus {
+    types::PartitionStatus {
+        partition: status.partition,
+        journal_start: status.journal_start,
+        journal_end: status.journal_end,
+        applied: status.applied,
+        source: status.source,
+        journal_bytes_appended: status.journal_bytes_appended,
+        journal_bytes_kept: status.journal_bytes_kept,
+        segments: status.segments,
+        last_checkpoint: status.last_checkpoint,
+        erasures_pending: status.erasures_pending,
+    }
+}
+
+pub(crate) fn role(role: Role) -> types::Role {
+    match role {
+        Role::Primary => types::Role::Primary,
+        Role::Replica => types::Role::Replica,
+        Role::Staging => types::Role::Staging,
+    }
+}
+
+pub(crate) fn identity(identity: engine::ServerIdentity) -> types::ServerIdentity {
+    types::ServerIdentity { name: identity.name, key: identity.key, url: identity.url }
+}
+
+fn content(content: Content) -> types::ContentView {
+    types::ContentView { hash: content.hash, bytes: content.bytes, media_type: content.media_type }
+}
+
+fn lock(lock: Lock) -> types::LockView {
+    types::LockView { owner: lock.owner, since: rfc3339(lock.since), expires: rfc3339(lock.expires) }
+}
+
+fn origin(origin: Origin) -> types::OriginView {
+    let (uri, version) = origin.document.map_or((None, None), |(uri, version)| (Some(uri), version));
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    types::OriginView { uri, version, server: some(origin.server), external: some(origin.external) }
+}

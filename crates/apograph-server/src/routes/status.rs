@@ -1,0 +1,34 @@
+//! `GET /v1/status`: where this server stands with every database and every link.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+
+use apograph_client::types::Status;
+use apograph_format::timestamp::rfc3339;
+
+use super::shape;
+use crate::app::App;
+use crate::clock;
+use crate::problem::{Answer, Refused};
+
+/// Where this server stands.
+pub(super) async fn get(State(app): State<App>) -> Answer {
+    let open = app.databases();
+    let read = move || {
+        open.iter().map(|database| database.status().map_err(Refused::from)).collect::<Answer<Vec<_>>>()
+    };
+    let databases = app.blocking(read).await?;
+    let now = clock::now_us();
+    let mut links = app.board.inbound();
+    links.extend(databases.iter().flat_map(|database| app.board.outbound(database, now)));
+    let status = Status {
+        server: shape::identity(app.folder.identity()),
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        now,
+        started: rfc3339(app.started),
+        databases: databases.into_iter().map(shape::database).collect(),
+        links,
+    };
+    Ok(Json(status).into_response())
+}

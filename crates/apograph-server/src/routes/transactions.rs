@@ -1,0 +1,68 @@
+//! `POST /v1/databases/{db}/transactions`: one as JSON, many as NDJSON.
+
+mod bulk;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use bytes::Bytes;
+
+use apograph::{Database, Transaction};
+use apograph_client::media_type;
+
+use super::{commit, shape};
+use crate::app::App;
+use crate::limits::TRANSACTION_BYTES_MAX;
+use crate::problem::{Answer, Code};
+use crate::request::path::InDatabase;
+use crate::request::{body, json, transaction};
+use crate::tokens::Principal;
+
+/// Reading more than this takes long enough to leave the async threads alone.
+const READ_INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Takes one transaction, or many.
+pub(super) async fn post(
+    State(app): State<App>,
+    Extension(principal): Extension<Principal>,
+    InDatabase(database): InDatabase,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    commit::writable(&database)?;
+    match json::media_type(&headers).as_deref() {
+        Some(media_type::JSON) => one(&app, &principal, database, &headers, body).await,
+        Some(media_type::NDJSON) => Ok(bulk::answer(app, principal, database, body)),
+        _ => {
+            let detail = format!("this route takes {} or {}", media_type::JSON, media_type::NDJSON);
+            Err(Code::MediaType.because(detail))
+        }
+    }
+}
+
+async fn one(
+    app: &App,
+    principal: &Principal,
+    database: Database,
+    headers: &HeaderMap,
+    body: Body,
+) -> Answer {
+    let held = body::whole(app, headers, body, TRANSACTION_BYTES_MAX).await?;
+    let transaction = read(app, principal, &database, held.bytes.clone()).await?;
+    drop(held);
+    let committed = commit::commit(&database, transaction).await?;
+    let mut response: Response = Json(shape::transaction_answer(&committed)).into_response();
+    commit::set_token(&mut response, &committed.token);
+    Ok(response)
+}
+
+/// From bytes to a transaction; on a thread of its own when it is large.
+async fn read(app: &App, principal: &Principal, database: &Database, bytes: Bytes) -> Answer<Transaction> {
+    if bytes.len() <= READ_INLINE_BYTES_MAX {
+        return transaction::of(database, principal, json::parse(&bytes)?);
+    }
+    let (principal, database) = (principal.clone(), database.clone());
+    app.blocking(move || transaction::of(&database, &principal, json::parse(&bytes)?)).await
+}

@@ -1,0 +1,236 @@
+//! Many transactions over one request, one per line: read ahead of the committer, answered in order, line by line.
+//!
+//! The first refusal ends the work: nothing is read from the body after it, and no line that was not yet handed to the
+//! committer is. Lines that were already on their way keep their own outcome, which is answered truthfully; a cursor
+//! makes all of them refuse.
+
+use std::collections::VecDeque;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use apograph::database::PendingCommit;
+use apograph::error::CommitError;
+use apograph::{Database, Transaction};
+use apograph_client::media_type;
+use apograph_client::types::BulkAnswer;
+
+use super::super::shape;
+use crate::app::App;
+use crate::limits::{BULK_ANSWERS_MAX, BULK_IN_FLIGHT_BYTES_MAX, BULK_IN_FLIGHT_MAX, TRANSACTION_BYTES_MAX};
+use crate::problem::{Answer, Code, Refused};
+use crate::request::body;
+use crate::tokens::Principal;
+
+/// Answers while the body is still coming.
+pub(super) fn answer(app: App, principal: Principal, database: Database, body: Body) -> Response {
+    let (answers, waiting) = mpsc::channel(BULK_ANSWERS_MAX);
+    let work = Bulk {
+        app: app.clone(),
+        principal,
+        database,
+        lines: Lines { body, buffer: BytesMut::new(), searched: 0, ended: false },
+        flying: VecDeque::new(),
+        answers,
+        refused: false,
+    };
+    app.tasks.spawn(work.run());
+    let lines = stream::unfold(waiting, async |mut waiting| {
+        let line = waiting.recv().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(line), waiting))
+    });
+    let mut response = Response::new(Body::from_stream(lines));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::NDJSON));
+    response
+}
+
+struct Bulk {
+    app: App,
+    principal: Principal,
+    database: Database,
+    lines: Lines,
+    /// Handed to the committer, not yet answered.
+    flying: VecDeque<(PendingCommit, usize)>,
+    answers: mpsc::Sender<Bytes>,
+    refused: bool,
+}
+
+/// Nobody reads the answers any more.
+struct Gone;
+
+impl Bulk {
+    async fn run(mut self) {
+        let _ = self.all().await;
+    }
+
+    async fn all(&mut self) -> Result<(), Gone> {
+        while !self.refused {
+            self.land_what_landed().await?;
+            while self.flying.len() >= BULK_IN_FLIGHT_MAX || self.flying_bytes() >= BULK_IN_FLIGHT_BYTES_MAX {
+                self.land().await?;
+            }
+            // While the next line is on its way, answers go out.
+            let line = tokio::select! {
+                biased;
+                line = self.lines.next() => line,
+                landed = first(&mut self.flying), if !self.flying.is_empty() => {
+                    self.answer(landed.map_err(Refused::from)).await?;
+                    continue;
+                }
+                () = self.answers.closed() => return Err(Gone),
+            };
+            match line {
+                Ok(None) => break,
+                Ok(Some(line)) => self.take(line).await?,
+                Err(refused) => self.refuse(refused).await?,
+            }
+        }
+        while !self.flying.is_empty() {
+            self.land().await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, line: Bytes) -> Result<(), Gone> {
+        let bytes = line.len();
+        match super::read(&self.app, &self.principal, &self.database, line).await {
+            Ok(transaction) => self.submit(transaction, bytes).await,
+            Err(refused) => self.refuse(refused).await,
+        }
+    }
+
+    async fn submit(&mut self, transaction: Transaction, bytes: usize) -> Result<(), Gone> {
+        loop {
+            if self.refused {
+                let refused = Code::NotAttempted.because("a transaction before it was refused");
+                return self.answer(Err(refused)).await;
+            }
+            match self.database.submit(transaction.clone()) {
+                Ok(pending) => {
+                    self.flying.push_back((pending, bytes));
+                    return Ok(());
+                }
+                // Others fill the committer's queue: let some of ours land, then try again.
+                Err(CommitError::Busy) if self.flying.is_empty() => tokio::task::yield_now().await,
+                Err(CommitError::Busy) => self.land().await?,
+                Err(error) => return self.refuse(error.into()).await,
+            }
+        }
+    }
+
+    /// Answers what landed without waiting for it.
+    async fn land_what_landed(&mut self) -> Result<(), Gone> {
+        use futures_util::FutureExt;
+        while let Some(landed) = first(&mut self.flying).now_or_never() {
+            self.answer(landed.map_err(Refused::from)).await?;
+            if self.flying.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn land(&mut self) -> Result<(), Gone> {
+        if !self.flying.is_empty() {
+            let landed = first(&mut self.flying).await;
+            self.answer(landed.map_err(Refused::from)).await?;
+        }
+        Ok(())
+    }
+
+    fn flying_bytes(&self) -> usize {
+        self.flying.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// A line that never reached the committer is refused after everything before it was answered.
+    async fn refuse(&mut self, refused: Refused) -> Result<(), Gone> {
+        while !self.flying.is_empty() {
+            self.land().await?;
+        }
+        let refused = if self.refused {
+            Code::NotAttempted.because("a transaction before it was refused")
+        } else {
+            refused
+        };
+        self.answer(Err(refused)).await
+    }
+
+    async fn answer(&mut self, outcome: Answer<apograph::Committed>) -> Result<(), Gone> {
+        let answer = match outcome {
+            Ok(committed) => BulkAnswer::Committed(shape::transaction_answer(&committed)),
+            Err(refused) => {
+                self.refused = true;
+                BulkAnswer::Refused(refused.into_problem())
+            }
+        };
+        let mut line = serde_json::to_vec(&answer).map_err(|_| Gone)?;
+        line.push(b'\n');
+        self.answers.send(line.into()).await.map_err(|_| Gone)
+    }
+}
+
+/// The outcome of the oldest one on its way; pending for ever when there is none. Nothing is lost when dropped.
+async fn first(flying: &mut VecDeque<(PendingCommit, usize)>) -> Result<apograph::Committed, CommitError> {
+    let Some((pending, _)) = flying.front_mut() else {
+        return std::future::pending().await;
+    };
+    let outcome = pending.await;
+    flying.pop_front();
+    outcome
+}
+
+/// The lines of a body.
+struct Lines {
+    body: Body,
+    buffer: BytesMut,
+    /// No end of a line lies before this.
+    searched: usize,
+    ended: bool,
+}
+
+impl Lines {
+    /// The next line that is not blank. Nothing is lost when dropped.
+    async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
+        loop {
+            while let Some(line) = self.cut() {
+                if !line.trim_ascii().is_empty() {
+                    return Ok(Some(line));
+                }
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if self.buffer.len() > TRANSACTION_BYTES_MAX {
+                let detail = format!("a transaction has at most {TRANSACTION_BYTES_MAX} bytes");
+                return Err(Code::TooLarge.because(detail));
+            }
+            match body::next(&mut self.body).await? {
+                Some(piece) => self.buffer.extend_from_slice(&piece),
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn cut(&mut self) -> Option<Bytes> {
+        let rest = self.buffer.get(self.searched..).unwrap_or_default();
+        match rest.iter().position(|byte| *byte == b'\n') {
+            Some(offset) => {
+                let line = self.buffer.split_to(self.searched + offset + 1).freeze();
+                self.searched = 0;
+                Some(line)
+            }
+            None if self.ended && !self.buffer.is_empty() => {
+                self.searched = 0;
+                Some(self.buffer.split().freeze())
+            }
+            None => {
+                self.searched = self.buffer.len();
+                None
+            }
+        }
+    }
+}
