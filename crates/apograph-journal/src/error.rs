@@ -92,7 +92,7 @@ pub enum DamageReason {
         /// Its partition.
         found: PartitionId,
     },
-    /// An entry is not younger than the one before.
+    /// An entry is older than the one before.
     #[error("its timestamp is {found}, the one before has {after}")]
     Timestamp {
         /// Timestamp of the entry before.

@@ -117,7 +117,7 @@ impl Walk {
     }
 }
 
-/// Sequence, hash and epoch follow, and the timestamp grows.
+/// Sequence, hash and epoch follow, and the timestamp does not fall: entries of one transaction share it.
 pub(crate) fn follows(header: &EntryHeader, place: &Place) -> Result<(), DamageReason> {
     let after = place.after;
     if header.sequence != after.sequence + 1
@@ -127,7 +127,7 @@ pub(crate) fn follows(header: &EntryHeader, place: &Place) -> Result<(), DamageR
         let (sequence, previous) = (header.sequence, header.previous_hash);
         return Err(EntryError::Chain { sequence, after, previous }.into());
     }
-    if header.timestamp <= place.after_timestamp {
+    if header.timestamp < place.after_timestamp {
         return Err(DamageReason::Timestamp { after: place.after_timestamp, found: header.timestamp });
     }
     Ok(())

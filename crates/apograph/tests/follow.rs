@@ -67,7 +67,13 @@ fn a_copy_resumes_wherever_it_was_interrupted() {
 fn large_contents_travel_in_pieces() {
     let mut servers = Servers::start(2);
     let primary = servers.primary();
-    let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut seed = 1_u64;
+    let mut random = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed.to_be_bytes()[0]
+    };
+    // More than one entry holds, so that pieces travel ahead of their transaction.
+    let bytes: Vec<u8> = (0..20_000_000).map(|_| random()).collect();
     let mut spool = primary.spool();
     for piece in bytes.chunks(70_000) {
         spool.write(piece).unwrap();

@@ -44,7 +44,7 @@ impl Journal {
         self.end.offset + entry_bytes > self.options.segment_bytes_max || age >= self.options.segment_age_max
     }
 
-    /// Appends the next entry: it must follow the end, be of this partition, younger than the last, and its payloads
+    /// Appends the next entry: it must follow the end, be of this partition, not older than the last, and its payloads
     /// must match their checksums. Not durable and not visible on return; [`Journal::sync`] makes it so.
     ///
     /// An entry that begins a segment first makes everything before it durable. The first entry of a journal never

@@ -88,14 +88,14 @@ fn an_entry_that_does_not_follow_is_refused_and_changes_nothing() {
     ahead.next(&[1], false);
     let gap = ahead.next(&[1], false);
     let late = chain.clone().next_at(&[1], false, chain.timestamp + 1);
-    let mut same_time = chain.clone();
-    same_time.timestamp -= 1;
-    let same_time = same_time.next_at(&[1], false, chain.timestamp);
+    let mut older = chain.clone();
+    older.timestamp -= 2;
+    let older = older.next_at(&[1], false, chain.timestamp - 1);
     let refused = |entry| match journal.append(entry) {
         Err(AppendError::Refused { reason }) => reason,
         other => panic!("{other:?}"),
     };
-    let reasons: Vec<_> = [&gap, &same_time].into_iter().map(refused).collect();
+    let reasons: Vec<_> = [&gap, &older].into_iter().map(refused).collect();
     assert!(matches!(reasons[..], [DamageReason::Entry(_), DamageReason::Timestamp { .. }]), "{reasons:?}");
     journal.append(&late).unwrap();
 }
