@@ -8,4 +8,6 @@ pub mod header;
 pub mod media_type;
 pub mod types;
 
+/// The values that requests and answers are made of.
+pub use apograph_format as format;
 pub use client::{Client, ClientError, ClientSettings, Secret};

@@ -1,0 +1,54 @@
+//! A file per verb: its arguments with their help, and what it does.
+
+pub(crate) mod export;
+pub(crate) mod get;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod journal;
+pub(crate) mod lock;
+pub(crate) mod ls;
+pub(crate) mod r#move;
+pub(crate) mod publish;
+pub(crate) mod purge;
+pub(crate) mod put;
+pub(crate) mod quickstart;
+pub(crate) mod restore;
+pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod trash;
+pub(crate) mod unlock;
+pub(crate) mod verify;
+pub(crate) mod withdraw;
+
+mod operation;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+
+/// Does what was typed.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let global = arguments.global;
+    match arguments.command {
+        Command::Quickstart(verb) => verb.run(global).await,
+        Command::Init(verb) => verb.run(&global),
+        Command::Serve(verb) => verb.run(&global).await,
+        Command::Import(verb) => verb.run(&global).await,
+        Command::Put(verb) => verb.run(&global).await,
+        Command::Get(verb) => verb.run(&global).await,
+        Command::Publish(verb) => verb.run(&global).await,
+        Command::Withdraw(verb) => verb.run(&global).await,
+        Command::Trash(verb) => verb.run(&global).await,
+        Command::Restore(verb) => verb.run(&global).await,
+        Command::Purge(verb) => verb.run(&global).await,
+        Command::Move(verb) => verb.run(&global).await,
+        Command::Lock(verb) => verb.run(&global).await,
+        Command::Unlock(verb) => verb.run(&global).await,
+        Command::History(verb) => verb.run(&global).await,
+        Command::Ls(verb) => verb.run(&global).await,
+        Command::Status(verb) => verb.run(&global).await,
+        Command::Verify(verb) => verb.run(&global).await,
+        Command::Export(verb) => verb.run(&global).await,
+        Command::Journal(verb) => verb.run(&global),
+    }
+}
