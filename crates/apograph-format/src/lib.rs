@@ -45,7 +45,7 @@ pub use header::{EntryHeader, EntryKind};
 pub use ids::{DatabaseId, Hash, ServerKey};
 pub use partition::{Participants, PartitionId, Partitioning};
 pub use payload::Payload;
-pub use position::{Position, Token};
+pub use position::{Position, SourcePoint, Token};
 pub use properties::Properties;
 pub use timestamp::Timestamp;
 pub use uri::Uri;

@@ -20,6 +20,18 @@ pub struct Position {
     pub hash: Hash,
 }
 
+/// Where a copy of a derived view stands in its source's journal: it has everything derived up to an entry, and
+/// perhaps the first entries of what is derived from the next one.
+///
+/// Text form: `epoch.sequence.hash`, and `+entries` if there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SourcePoint {
+    /// The last source entry of which the copy has everything.
+    pub position: Position,
+    /// How many entries it has that were derived from the next one that shows.
+    pub entries: u32,
+}
+
 /// What every write answers: reading with it shows at least that write.
 ///
 /// Text form: `epoch.timestamp`.
@@ -79,6 +91,26 @@ impl FromStr for Position {
     }
 }
 
+impl fmt::Display for SourcePoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.entries {
+            0 => self.position.fmt(f),
+            entries => write!(f, "{}+{entries}", self.position),
+        }
+    }
+}
+
+impl FromStr for SourcePoint {
+    type Err = ParsePositionError;
+    fn from_str(text: &str) -> Result<Self, ParsePositionError> {
+        let (position, entries) = text.split_once('+').unwrap_or((text, "0"));
+        match (position.parse(), entries.parse()) {
+            (Ok(position), Ok(entries)) => Ok(SourcePoint { position, entries }),
+            _ => Err(refused("epoch.sequence.hash+entries", text)),
+        }
+    }
+}
+
 impl FromStr for Token {
     type Err = ParsePositionError;
     fn from_str(text: &str) -> Result<Self, ParsePositionError> {
@@ -107,6 +139,7 @@ macro_rules! as_text {
 }
 as_text!(Position);
 as_text!(Token);
+as_text!(SourcePoint);
 
 #[cfg(test)]
 mod tests {
@@ -121,6 +154,11 @@ mod tests {
         for bad in ["", "1", "1.2", "1.2.3", "a.b.c", "1.-2"] {
             assert!(bad.parse::<Position>().is_err(), "{bad}");
         }
+        for entries in [0, 7] {
+            let point = SourcePoint { position, entries };
+            assert_eq!(point.to_string().parse(), Ok(point));
+        }
+        assert!("1.2.x+1".parse::<SourcePoint>().is_err());
         for bad in ["", "1", "1.x", ".", "1.99999999999999999999"] {
             assert!(bad.parse::<Token>().is_err(), "{bad}");
         }

@@ -8,7 +8,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use apograph_format::{PartitionId, Position, View};
+use apograph_format::{PartitionId, Position, SourcePoint, View};
 
 /// Opens journal streams of one database of one source.
 pub trait Carrier: Send + Sync {
@@ -35,8 +35,8 @@ pub struct JournalRequest {
     pub view: View,
     /// What the copy has: the stream begins with the entry behind it.
     pub from: Position,
-    /// Of a derived view: the source entry that the copy's last one stands for.
-    pub source: Option<Position>,
+    /// Of a derived view: where the copy stands in the source's journal.
+    pub source: Option<SourcePoint>,
 }
 
 /// The source did not open the stream.

@@ -45,6 +45,12 @@ pub enum DeriveError<E> {
     /// The store could not answer.
     #[error("{0}")]
     Lookup(E),
+    /// The copy says that it has more entries of a source entry than there are.
+    #[error("the copy has {skipped} entries of a source entry that gives fewer")]
+    Ahead {
+        /// How many it says it has.
+        skipped: u32,
+    },
     /// The store does not remember a version that the journal names: its history does not reach back so far.
     #[error("version {number} of {uri} is not remembered any more")]
     Forgotten {
@@ -62,8 +68,9 @@ pub enum DeriveError<E> {
 #[derive(Debug, Clone)]
 pub struct Derivation {
     position: Position,
-    timestamp: Timestamp,
     segment_due: bool,
+    /// Entries of the first source entry that shows which the copy has already.
+    skip: u32,
 }
 
 /// The derived entries of one source entry. Payloads are read only when their entry is asked for, so memory holds one
@@ -83,9 +90,10 @@ struct Wanted {
 }
 
 impl Derivation {
-    /// A derivation that continues after `position`, whose timestamp is `timestamp`.
-    pub fn new(position: Position, timestamp: Timestamp) -> Derivation {
-        Derivation { position, timestamp, segment_due: position.sequence == 0 }
+    /// A derivation that continues after `position`, where the copy has `skip` entries of the next source entry that
+    /// shows.
+    pub fn new(position: Position, skip: u32) -> Derivation {
+        Derivation { position, segment_due: position.sequence == 0, skip }
     }
 
     /// The last derived entry.
@@ -125,7 +133,17 @@ impl Derivation {
         };
         let groups = pack(wanted.into_iter().map(|wanted| (wanted.clone(), wanted.bytes)));
         let template = self.template(header, published.participants, published.previous);
-        Ok(Some(DerivedEntries { facts, template, source, groups: groups.into_iter() }))
+        let mut groups = groups.into_iter();
+        if self.skip > 0 {
+            // The first of them carried the mark of a new segment, if there was one to carry.
+            self.segment_due = false;
+            let skipped = std::mem::take(&mut self.skip);
+            groups.by_ref().take(skipped as usize).for_each(drop);
+            if groups.as_slice().is_empty() {
+                return Err(DeriveError::Ahead { skipped });
+            }
+        }
+        Ok(Some(DerivedEntries { facts, template, source, groups }))
     }
 
     /// The next entry of what [`Derivation::take`] answered; `None` when all are out.
@@ -161,7 +179,6 @@ impl Derivation {
         };
         let entry = Entry::seal(header, &facts, &payloads);
         self.position = entry.position();
-        self.timestamp = header.timestamp;
         Ok(Some(entry))
     }
 

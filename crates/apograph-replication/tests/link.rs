@@ -1,5 +1,7 @@
 //! The link's transcript: run it, and compare what it caused with what is written down.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

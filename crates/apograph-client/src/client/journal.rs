@@ -1,6 +1,6 @@
 //! What copies ask of their source.
 
-use apograph_format::{PartitionId, Position, View};
+use apograph_format::{PartitionId, Position, SourcePoint, View};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
@@ -19,9 +19,9 @@ pub struct JournalRequest {
     pub from: Position,
     /// The view.
     pub view: View,
-    /// In a derived view: the source entry that the copy's last one stands for.
+    /// In a derived view: where the copy stands in the source's journal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<Position>,
+    pub source: Option<SourcePoint>,
 }
 
 impl Client {

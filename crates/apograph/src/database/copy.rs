@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use tokio::sync::oneshot;
 
 use apograph_format::{
-    Entry, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest, SourcePosition,
+    Entry, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest, SourcePoint,
 };
 
 use super::Database;
@@ -14,8 +14,8 @@ use crate::Role;
 use crate::error::TakeError;
 
 impl Database {
-    /// Where each partition of this copy is: its position, and in a derived view the source entry it stands for.
-    pub fn resume(&self) -> Vec<(PartitionId, Position, Option<SourcePosition>)> {
+    /// Where each partition of this copy is: its position, and in a derived view its place in the source's journal.
+    pub fn resume(&self) -> Vec<(PartitionId, Position, Option<SourcePoint>)> {
         let partition = |partition: PartitionId| {
             let end = self.shared.journal(partition).map(|journal| journal.end());
             let end = end.expect("there is a journal for every partition");
@@ -79,9 +79,7 @@ impl Worker {
                 JournalFailure::Write(_) | JournalFailure::Fatal(_) => TakeError::Stopped { reason },
             });
         }
-        if let Some(source) = entries.iter().rev().find_map(|entry| entry.facts().ok()?.source()) {
-            self.shared.set_source(partition, source);
-        }
+        self.shared.advance_source(partition, entries);
         self.apply().map_err(|reason| {
             self.shared.stop(reason.clone());
             TakeError::Stopped { reason }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 
 use apograph_format::{
-    ContentFact, Entry, Hash, Heartbeat, PartitionId, Position, ServerKey, Timestamp, Uri, View,
+    ContentFact, Entry, Hash, Heartbeat, PartitionId, Position, ServerKey, SourcePoint, Timestamp, Uri, View,
 };
 use apograph_journal::{Entries, JournalReader, LocateError, ReadError};
 use apograph_replication::published::{DerivedEntries, Derivation, DeriveError, LiveVersion, Lookup};
@@ -36,14 +36,14 @@ struct Derived {
 }
 
 impl Database {
-    /// Opens a view of a partition's journal behind `from`. For a derived view `source` is the source entry that `from`
-    /// stands for; none means the beginning.
+    /// Opens a view of a partition's journal behind `from`. For a derived view `source` is the place in this journal
+    /// that `from` stands for; none means the beginning.
     pub fn feed(
         &self,
         partition: PartitionId,
         view: View,
         from: Position,
-        source: Option<Position>,
+        source: Option<SourcePoint>,
     ) -> Result<Feed, FeedError> {
         let no_partition = || FeedError::NoSuchPartition { partition: partition.0 };
         let journal = self.shared.journal(partition).ok_or_else(no_partition)?;
@@ -57,17 +57,18 @@ impl Database {
             (View::Full, View::Published) => {
                 let genesis = self.id().genesis(View::Full, partition);
                 let beginning = self.id().genesis(View::Published, partition);
-                let behind = source.unwrap_or(Position::beginning(genesis));
+                let start = SourcePoint { position: Position::beginning(genesis), entries: 0 };
+                let behind = source.unwrap_or(start);
                 if source.is_none() && from != Position::beginning(beginning) {
                     let common = Position::beginning(beginning);
                     return Err(FeedError::UnknownPosition { asked: from, common });
                 }
                 let derived = Derived {
-                    derivation: Derivation::new(from, Timestamp::ZERO),
+                    derivation: Derivation::new(from, behind.entries),
                     pending: None,
                     store: Arc::clone(store),
                 };
-                Ok(Feed { shared, entries: locate(&journal, &behind)?, held: None, derived: Some(derived) })
+                Ok(Feed { shared, entries: locate(&journal, &behind.position)?, held: None, derived: Some(derived) })
             }
         }
     }

@@ -107,6 +107,7 @@ impl Database {
         let key = folder.signing_key();
         let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, spool);
         let shared = Arc::new(shared);
+        find_sources(&shared)?;
         let database = Database::start(shared, journals, applier, upkeep);
         if is_primary {
             database.announce(&folder.identity())?;
@@ -179,6 +180,22 @@ fn open_journal(
     let start = journal.start();
     // A journal that begins mid-history needs a store that is at least as far; `replay` finds out.
     Ok((journal, Beginning { after: start, ..genesis }))
+}
+
+/// A copy of a derived view may hold entries that it could not apply yet; they count for where it goes on.
+fn find_sources(shared: &Shared) -> Result<(), OpenError> {
+    if shared.view() == View::Full {
+        return Ok(());
+    }
+    for (partition, store) in shared.partitioning.all().zip(&shared.stores) {
+        let Some(journal) = shared.journal(partition) else { continue };
+        let failed = |error: &dyn std::error::Error| OpenError::Recovery { reason: chain(error) };
+        let mut entries = journal.entries(&store.progress().position).map_err(|error| failed(&error))?;
+        while let Some(entry) = entries.next().map_err(|error| failed(&error))? {
+            shared.advance_source(partition, &[entry]);
+        }
+    }
+    Ok(())
 }
 
 /// Brings the stores to the end of the journals. On a primary what is incomplete at the end was never acknowledged,

@@ -9,7 +9,8 @@ use ed25519_dalek::SigningKey;
 use tokio::sync::watch;
 
 use apograph_format::{
-    DatabaseId, Kind, PartitionId, Partitioning, Position, SourcePosition, State, Timestamp, Uri, View,
+    DatabaseId, Entry, EntryKind, Kind, PartitionId, Partitioning, Position, SourcePoint, State, Timestamp, Uri,
+    View,
 };
 use apograph_journal::JournalReader;
 use apograph_store::Store;
@@ -45,8 +46,8 @@ pub(crate) struct Health {
     pub(crate) alarms: Vec<String>,
     /// Last checkpoint written or compared, by partition.
     pub(crate) proofs: Vec<Option<Position>>,
-    /// In a derived journal: the source entry that its last one stands for, by partition.
-    pub(crate) sources: Vec<Option<SourcePosition>>,
+    /// In a derived journal: its place in the source's journal, by partition.
+    pub(crate) sources: Vec<Option<SourcePoint>>,
     /// The last comparison found another digest.
     pub(crate) difference: Option<TakeError>,
 }
@@ -67,7 +68,8 @@ impl Shared {
         let visible = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
         let epoch = journals.iter().map(|journal| journal.end().epoch).max().unwrap_or_default().max(1);
         let proofs = stores.iter().map(|store| store.progress().checkpoint).collect();
-        let sources = stores.iter().map(|store| store.progress().source).collect();
+        let of_store = |store: &Arc<Store>| store.progress().source.map(|position| SourcePoint { position, entries: 0 });
+        let sources = stores.iter().map(of_store).collect();
         Shared {
             name: name.to_owned(),
             partitioning: file.partitions,
@@ -149,13 +151,18 @@ impl Shared {
         }
     }
 
-    pub(crate) fn source_of(&self, partition: PartitionId) -> Option<SourcePosition> {
+    pub(crate) fn source_of(&self, partition: PartitionId) -> Option<SourcePoint> {
         self.health().sources.get(usize::from(partition.0)).copied().flatten()
     }
 
-    pub(crate) fn set_source(&self, partition: PartitionId, source: SourcePosition) {
-        if let Some(known) = self.health().sources.get_mut(usize::from(partition.0)) {
-            *known = Some(source);
+    /// These entries of a derived journal are durable here.
+    pub(crate) fn advance_source(&self, partition: PartitionId, entries: &[Entry]) {
+        let mut health = self.health();
+        if let Some(known) = health.sources.get_mut(usize::from(partition.0)) {
+            let genesis = Position::beginning(self.id().genesis(View::Full, partition));
+            for entry in entries {
+                *known = advance(*known, entry, genesis);
+            }
         }
     }
 
@@ -180,6 +187,16 @@ impl Shared {
         };
         self.stores.iter().find_map(of_store)
     }
+}
+
+/// The place in the source's journal after one more entry of a derived journal.
+fn advance(known: Option<SourcePoint>, entry: &Entry, genesis: Position) -> Option<SourcePoint> {
+    if entry.header().kind == EntryKind::Contents {
+        let known = known.unwrap_or(SourcePoint { position: genesis, entries: 0 });
+        return Some(SourcePoint { entries: known.entries + 1, ..known });
+    }
+    let position = entry.facts().ok().and_then(|facts| facts.source());
+    position.map(|position| SourcePoint { position, entries: 0 }).or(known)
 }
 
 /// The wall clock in microseconds since 1970.

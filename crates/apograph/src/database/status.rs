@@ -65,7 +65,7 @@ impl Database {
             journal_start: journal.start(),
             journal_end: journal.end(),
             applied: store.progress().position,
-            source: self.shared.source_of(partition),
+            source: self.shared.source_of(partition).map(|source| source.position),
             journal_bytes_appended: self.shared.appended.get(index).map_or(0, |bytes| bytes.load(Ordering::Acquire)),
             journal_bytes_kept: segments.iter().map(|segment| segment.bytes).sum(),
             segments: segments.len() as u64,
