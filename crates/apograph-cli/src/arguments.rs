@@ -8,7 +8,7 @@ use crate::commands;
 
 /// A document repository whose copies are exact, and can prove it.
 #[derive(Debug, Parser)]
-#[command(name = "apograph", version, after_help = AFTER_HELP, max_term_width = 110, propagate_version = true)]
+#[command(name = "apograph", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -20,8 +20,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Global {
-    /// How answers are printed; json is one value per line
-    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    /// How answers are printed: text, or json with one value per line
+    #[arg(long, global = true, value_enum, hide_possible_values = true, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
     pub(crate) output: OutputFormat,
     /// The server to ask
     #[arg(

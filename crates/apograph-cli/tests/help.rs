@@ -26,8 +26,26 @@ fn compare(name: &str, found: &str) {
 #[test]
 fn every_verb_explains_itself() {
     let verbs = [
-        "quickstart", "init", "serve", "import", "put", "get", "publish", "withdraw", "trash", "restore", "purge",
-        "move", "lock", "unlock", "history", "ls", "status", "verify", "export", "journal",
+        "quickstart",
+        "init",
+        "serve",
+        "import",
+        "put",
+        "get",
+        "publish",
+        "withdraw",
+        "trash",
+        "restore",
+        "purge",
+        "move",
+        "lock",
+        "unlock",
+        "history",
+        "ls",
+        "status",
+        "verify",
+        "export",
+        "journal",
     ];
     let all = String::from_utf8(apograph(&["--help"]).stdout).unwrap();
     compare("apograph", &all);
@@ -37,7 +55,8 @@ fn every_verb_explains_itself() {
         assert!(output.status.success());
         compare(verb, &String::from_utf8(output.stdout).unwrap());
     }
-    for (verb, inner) in [("import", "git"), ("journal", "list"), ("journal", "show"), ("journal", "verify")] {
+    for (verb, inner) in [("import", "git"), ("journal", "list"), ("journal", "show"), ("journal", "verify")]
+    {
         let output = apograph(&[verb, inner, "--help"]);
         compare(&format!("{verb}-{inner}"), &String::from_utf8(output.stdout).unwrap());
     }

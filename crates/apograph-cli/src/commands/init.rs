@@ -75,7 +75,7 @@ impl Init {
         let made = Made {
             name: settings.name.clone(),
             role: self.role,
-            listen: settings.listen.clone(),
+            listen: settings.listen,
             key: folder.identity().key.to_string(),
             tokens: tokens.map(|role| (role.to_string(), tokens::token_path(&self.dir, role))).collect(),
             dir: self.dir,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
 use super::git::{GitError, Import, ImportError, MainLine, Oid, Repository, Skipped};
-use super::transaction::Requests;
+use super::transaction::{COMMIT_BYTES_MAX, RequestError, Requests};
 use crate::failure::Failure;
 
 /// Content bytes of one commit above which it travels alone, so that few large lines are in memory at once.
@@ -137,7 +137,8 @@ impl Run {
         };
         let (repository, main_line) = (self.repository.clone(), self.main_line.clone());
         let started = move || Import::start(&repository, &main_line, after.as_ref());
-        let import = joined(tokio::task::spawn_blocking(started).await)??;
+        let import =
+            joined(tokio::task::spawn_blocking(started).await)??.with_blob_bytes_max(COMMIT_BYTES_MAX);
         Ok((import, Requests { prefix: self.prefix.clone(), cursor, previous: position }))
     }
 
@@ -178,7 +179,7 @@ fn read(
     mut requests: Requests,
     sender: &BulkSender,
     teller: &mpsc::Sender<Sent>,
-) -> Result<Stop, ImportError> {
+) -> Result<Stop, RequestError> {
     let why = loop {
         let Some(planned) = import.next()? else { break Why::End };
         let (request, content_bytes) = requests.request(&mut import, &planned)?;
@@ -238,6 +239,15 @@ impl Summary {
 impl From<GitError> for Failure {
     fn from(error: GitError) -> Failure {
         Failure::from(ImportError::from(error))
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Failure {
+        match error {
+            RequestError::Import(error) => error.into(),
+            error => Failure::local("the repository cannot be imported", error),
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use apograph_client::types::{
 use serde_json::value::RawValue;
 
 use super::content::{body, media_type};
-use super::git::{Import, ImportError, Mode, PlannedOperation, PlannedTransaction};
+use super::git::{GitError, Import, ImportError, Mode, Oid, PlannedOperation, PlannedTransaction};
+
+/// All contents of one commit. The server takes 64 MiB of JSON as one transaction, and Base64 makes four bytes of three.
+pub(crate) const COMMIT_BYTES_MAX: u64 = 47 << 20;
 
 /// Turns planned transactions into requests, one after another.
 #[derive(Debug)]
@@ -20,21 +23,53 @@ pub(crate) struct Requests {
     pub(crate) previous: Option<String>,
 }
 
+/// Why a commit does not become a request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// Git failed.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// Its contents are too large for one transaction.
+    #[error(
+        "commit {commit} brings {bytes} bytes or more with {uri}; one transaction takes {COMMIT_BYTES_MAX}"
+    )]
+    TooLarge {
+        /// The commit.
+        commit: Oid,
+        /// The document that is too much.
+        uri: String,
+        /// Bytes up to it.
+        bytes: u64,
+    },
+}
+
 impl Requests {
     /// The request of one commit, with the contents that it names. Returns their bytes as well.
     pub(crate) fn request(
         &mut self,
         import: &mut Import,
         planned: &PlannedTransaction,
-    ) -> Result<(TransactionRequest, u64), ImportError> {
+    ) -> Result<(TransactionRequest, u64), RequestError> {
         let external = format!("git:{}", planned.commit);
         let mut bytes = 0;
         let mut operations = Vec::with_capacity(planned.operations.len());
         for operation in &planned.operations {
             operations.push(match operation {
                 PlannedOperation::Put { uri, blob, mode, moved_from } => {
-                    let content = import.blob(blob)?;
+                    let too_large = |bytes| {
+                        let (commit, uri) = (planned.commit.clone(), uri.clone());
+                        RequestError::TooLarge { commit, uri, bytes }
+                    };
+                    let content = match import.blob(blob) {
+                        Err(ImportError::Git(GitError::TooLarge { bytes, .. })) => {
+                            return Err(too_large(bytes));
+                        }
+                        content => content?,
+                    };
                     bytes += content.len() as u64;
+                    if bytes > COMMIT_BYTES_MAX {
+                        return Err(too_large(bytes));
+                    }
                     let moved_from = moved_from.as_deref().map(|uri| self.uri(uri));
                     Operation::Put(Put {
                         made_from: moved_from,

@@ -44,15 +44,16 @@ impl Layout {
         };
         let servers = [place(Role::Primary, 0), place(Role::Replica, 1), place(Role::Staging, 2)];
         let mut layout = Layout { dir: dir.to_owned(), servers };
-        let source = layout.primary().address;
-        for place in &mut layout.servers {
-            if place.dir.join("FORMAT").exists() {
-                place.continue_with(port_base.is_some())?;
-            } else {
-                place.make(dir, source, database)?;
-            }
+        let is_made = |place: &Place| place.dir.join("FORMAT").exists();
+        for place in layout.servers.iter_mut().filter(|place| is_made(place)) {
+            place.continue_with(port_base.is_some())?;
         }
+        // Before anything is made: a folder remembers its ports.
         layout.servers.iter().try_for_each(Place::check_port)?;
+        let source = layout.primary().address;
+        for place in layout.servers.iter().filter(|place| !is_made(place)) {
+            place.make(dir, source, database)?;
+        }
         Ok(layout)
     }
 
@@ -114,15 +115,13 @@ impl Place {
     }
 
     fn check_port(&self) -> Result<(), Failure> {
-        TcpListener::bind(self.address).map(drop).map_err(|error| {
-            Failure::Local {
+        TcpListener::bind(self.address).map(drop).map_err(|error| Failure::Local {
             what: format!("port {} for the {} server cannot be used", self.address.port(), self.role),
             source: error.into(),
             next: Some(
-                "stop what listens there, or choose three other ports with --port-base PORT and another --dir"
+                "stop what listens there, or choose three other ports with --port-base PORT and a new --dir"
                     .to_owned(),
             ),
-        }
         })
     }
 }

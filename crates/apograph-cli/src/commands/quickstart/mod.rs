@@ -45,7 +45,8 @@ pub(crate) struct Quickstart {
 
 impl Quickstart {
     pub(crate) async fn run(self, global: Global) -> Result<(), Failure> {
-        start_log(global.output, "warn");
+        // What a copy meets before its source is up is no news here.
+        start_log(global.output, "error");
         let mut interruption = Interruption::new()?;
         let layout = Layout::prepare(&self.dir, self.port_base, PORT_BASE, &global.database)?;
         let shutdown = CancellationToken::new();

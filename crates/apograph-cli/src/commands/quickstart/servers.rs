@@ -22,8 +22,10 @@ impl Servers {
             let (tell, told) = oneshot::channel();
             let (dir, shutdown) = (place.dir.clone(), shutdown.clone());
             let options = ServeOptions { listen: Some(place.address) };
-            // Nobody waits any more when another server failed first.
-            let tell = move |_| drop(tell.send(()));
+            let tell = move |_| {
+                // Nobody waits any more when another server failed first.
+                let _ = tell.send(());
+            };
             servers.tasks.spawn(async move { serve(&dir, options, shutdown, tell).await });
             ready.push(told);
         }

@@ -32,6 +32,8 @@ mod tests;
 
 pub(crate) use error::{GitError, ImportError};
 pub(crate) use oid::Oid;
-pub(crate) use plan::{Mode, PlannedOperation, PlannedTransaction, Skipped, SkippedReason};
+#[cfg(test)]
+pub(crate) use plan::SkippedReason;
+pub(crate) use plan::{Mode, PlannedOperation, PlannedTransaction, Skipped};
 pub(crate) use repository::{MainLine, Repository};
 pub(crate) use stream::Import;

@@ -35,6 +35,7 @@ impl Objects {
     }
 
     /// Size of a content in bytes, without reading it.
+    #[cfg(test)]
     pub(crate) fn blob_size(&mut self, oid: &Oid) -> Result<u64, GitError> {
         let header = self.request("info", oid.as_str(), oid)?;
         expect_kind(oid, "blob", header.kind)?;

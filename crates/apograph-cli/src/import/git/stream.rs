@@ -98,6 +98,7 @@ impl Import {
     }
 
     /// The size of a content in bytes.
+    #[cfg(test)]
     pub(crate) fn blob_size(&mut self, oid: &Oid) -> Result<u64, ImportError> {
         Ok(self.objects.blob_size(oid)?)
     }
