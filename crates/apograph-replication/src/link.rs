@@ -3,11 +3,11 @@
 //! It has no clock, no sockets and no randomness: the worker that drives it says what happened and when, and does what
 //! comes out, in order. `tests/link.transcript` is its specification.
 //!
-//! - A link that lost its source comes back after growing waits, which start over with every progress.
+//! - A link that lost its source comes back after growing waits, which start over when every stream made progress.
 //! - A link that *stopped* says why, and asks again at long intervals: whoever repairs the cause has nothing to restart.
 //! - One stream that fails takes the others with it: all positions are durable, a new start costs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub enum Event {
     Adopted(Held),
     /// A frame came on a stream and was taken.
     Progress(PartitionId),
+    /// A stream has bytes in hand that are not taken yet: it is not silent.
+    Alive(PartitionId),
     /// A stream ended or broke off.
     Ended(PartitionId),
     /// What arrived was refused: damaged or misdirected on its way.
@@ -140,15 +142,17 @@ pub struct Link {
     held: Option<Held>,
     state: State,
     backoff: Backoff,
-    greeting: Option<Greeting>,
     heard: BTreeMap<PartitionId, Duration>,
+    /// Streams that took nothing since they were opened.
+    still: BTreeSet<PartitionId>,
 }
 
 impl Link {
     /// A link of a copy that holds `held`, or nothing yet.
     pub fn new(view: View, held: Option<Held>) -> Link {
-        let (backoff, heard) = (Backoff::default(), BTreeMap::new());
-        Link { view, held, state: State::Connecting, backoff, greeting: None, heard }
+        let backoff = Backoff::default();
+        let (heard, still) = (BTreeMap::new(), BTreeSet::new());
+        Link { view, held, state: State::Connecting, backoff, heard, still }
     }
 
     /// Where it stands.
@@ -170,6 +174,7 @@ impl Link {
                 None => self.again(random),
             },
             Event::Progress(partition) => self.progress(partition, now),
+            Event::Alive(partition) => self.alive(partition, now),
             Event::Ended(_) | Event::Rejected(_) => self.broken(random),
             Event::Halted(reason) => self.stop(reason),
             Event::Tick => self.tick(now, random),
@@ -193,7 +198,6 @@ impl Link {
         if let Err(reason) = check(&greeting, self.view, self.held.as_ref()) {
             return self.stop(reason);
         }
-        self.greeting = Some(greeting);
         if self.held.is_some() { self.open(now) } else { vec![Action::Adopt] }
     }
 
@@ -204,13 +208,25 @@ impl Link {
         let partitions = held.partitions;
         self.state = State::Following;
         self.heard = (0..partitions).map(|partition| (PartitionId(partition), now)).collect();
+        self.still = self.heard.keys().copied().collect();
         vec![Action::Open { partitions }]
     }
 
+    /// Waits start over only when every stream got on: one that is refused again and again must not be asked ever
+    /// faster because the others are well.
     fn progress(&mut self, partition: PartitionId, now: Duration) -> Vec<Action> {
         if self.state == State::Following {
+            self.still.remove(&partition);
+            if self.still.is_empty() {
+                self.backoff.reset();
+            }
+        }
+        self.alive(partition, now)
+    }
+
+    fn alive(&mut self, partition: PartitionId, now: Duration) -> Vec<Action> {
+        if self.state == State::Following {
             self.heard.insert(partition, now);
-            self.backoff.reset();
         }
         Vec::new()
     }

@@ -60,6 +60,7 @@ fn parse(text: &str) -> Event {
             Event::Adopted(Held { database, partitions, primary })
         }
         "progress" => Event::Progress(partition()),
+        "alive" => Event::Alive(partition()),
         "ended" => Event::Ended(partition()),
         "rejected" => Event::Rejected(partition()),
         "refused" => Event::Refused(RefusalKind::ALL.into_iter().find(|kind| kind.as_str() == rest).unwrap()),

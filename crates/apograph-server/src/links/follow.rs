@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use apograph::Database;
@@ -110,7 +111,7 @@ impl Stream {
     ) -> Result<(), End> {
         let taking = self.database.take(self.request.partition, entries);
         let mut taking = std::pin::pin!(taking);
-        let mut alive = tokio::time::interval(ALIVE_INTERVAL);
+        let mut alive = interval_at(Instant::now() + ALIVE_INTERVAL, ALIVE_INTERVAL);
         let mut is_open = true;
         loop {
             tokio::select! {
@@ -120,7 +121,7 @@ impl Stream {
                     // Asking again, later, tells the same.
                     Ok(None) | Err(_) => is_open = false,
                 },
-                _ = alive.tick() => self.tell(News::Event(Event::Progress(self.request.partition), None)).await,
+                _ = alive.tick() => self.tell(News::Event(Event::Alive(self.request.partition), None)).await,
             }
         }
     }

@@ -14,6 +14,10 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     if let Err(error) = std::str::from_utf8(bytes) {
         return Err(Code::BodyInvalid.because(format!("the body is not UTF-8: {error}")));
     }
+    // The reader would take an array for the members in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Code::BodyInvalid.because("expected a JSON object, found an array"));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let place = (error.line() as u64, error.column() as u64);
         Code::BodyInvalid.because(error.to_string()).with("line", place.0).with("column", place.1)

@@ -1,4 +1,4 @@
-//! `/health/live` and `/health/ready`, without a token and without details.
+//! `/health/live` and `/health/ready`, without a token.
 
 use axum::Json;
 use axum::extract::State;

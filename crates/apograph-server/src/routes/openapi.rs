@@ -38,7 +38,9 @@ pub(crate) fn document() -> Value {
     let mut paths = Map::new();
     for route in table() {
         let path = paths.entry(route.path.replace("{*uri}", "{uri}")).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_ascii_lowercase()] = operation(&route);
+        if let Value::Object(methods) = path {
+            methods.insert(route.method.as_str().to_ascii_lowercase(), operation(&route));
+        }
     }
     json!({
         "openapi": "3.1.0",
@@ -49,7 +51,7 @@ pub(crate) fn document() -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas["components"]["schemas"],
+            "schemas": schemas.pointer("/components/schemas"),
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         },
     })
@@ -61,6 +63,10 @@ fn operation(route: &Route) -> Value {
         .map(|name| name.trim_start_matches('*'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
+    let (security, roles) = match route.access {
+        Access::Public => (json!([]), Vec::new()),
+        Access::Roles(roles) => (json!([{ "token": [] }]), roles.iter().map(|role| role.as_str()).collect()),
+    };
     let mut operation = json!({
         "summary": route.about,
         "parameters": parameters,
@@ -70,16 +76,12 @@ fn operation(route: &Route) -> Value {
                 media_type::PROBLEM: { "schema": { "$ref": "#/components/schemas/Problem" } },
             } },
         },
+        "security": security,
+        "x-roles": roles,
     });
-    if !route.takes.is_empty() {
-        operation["requestBody"] = json!({ "required": true, "content": content(route.takes) });
-    }
-    match route.access {
-        Access::Public => operation["security"] = json!([]),
-        Access::Roles(roles) => {
-            operation["security"] = json!([{ "token": [] }]);
-            operation["x-roles"] = roles.iter().map(|role| role.as_str()).collect();
-        }
+    if let (Value::Object(members), false) = (&mut operation, route.takes.is_empty()) {
+        let body = json!({ "required": true, "content": content(route.takes) });
+        members.insert("requestBody".to_owned(), body);
     }
     operation
 }

@@ -1,8 +1,8 @@
 //! Many transactions over one request, one per line: read ahead of the committer, answered in order, line by line.
 //!
-//! The first refusal ends the work: nothing is read from the body after it, and no line that was not yet handed to the
-//! committer is. Lines that were already on their way keep their own outcome, which is answered truthfully; a cursor
-//! makes all of them refuse.
+//! The first refusal ends the work: no line behind it is handed to the committer any more; each is answered as not
+//! attempted. Lines that were on their way to the committer already keep their own outcome, and are answered with it; a
+//! cursor makes all of them refuse.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use apograph::database::PendingCommit;
 use apograph::error::CommitError;
@@ -33,7 +33,14 @@ pub(super) fn answer(app: App, principal: Principal, database: Database, body: B
         app: app.clone(),
         principal,
         database,
-        lines: Lines { body, buffer: BytesMut::new(), searched: 0, ended: false },
+        lines: Lines {
+            app: app.clone(),
+            body,
+            buffer: BytesMut::new(),
+            share: None,
+            searched: 0,
+            ended: false,
+        },
         flying: VecDeque::new(),
         answers,
         refused: false,
@@ -68,7 +75,7 @@ impl Bulk {
     }
 
     async fn all(&mut self) -> Result<(), Gone> {
-        while !self.refused {
+        loop {
             self.land_what_landed().await?;
             while self.flying.len() >= BULK_IN_FLIGHT_MAX || self.flying_bytes() >= BULK_IN_FLIGHT_BYTES_MAX {
                 self.land().await?;
@@ -86,7 +93,11 @@ impl Bulk {
             match line {
                 Ok(None) => break,
                 Ok(Some(line)) => self.take(line).await?,
-                Err(refused) => self.refuse(refused).await?,
+                // There is no next line to be found.
+                Err(refused) => {
+                    self.refuse(refused).await?;
+                    break;
+                }
             }
         }
         while !self.flying.is_empty() {
@@ -96,6 +107,9 @@ impl Bulk {
     }
 
     async fn take(&mut self, line: Bytes) -> Result<(), Gone> {
+        if self.refused {
+            return self.refuse(not_attempted()).await;
+        }
         let bytes = line.len();
         match super::read(&self.app, &self.principal, &self.database, line).await {
             Ok(transaction) => self.submit(transaction, bytes).await,
@@ -106,8 +120,7 @@ impl Bulk {
     async fn submit(&mut self, transaction: Transaction, bytes: usize) -> Result<(), Gone> {
         loop {
             if self.refused {
-                let refused = Code::NotAttempted.because("a transaction before it was refused");
-                return self.answer(Err(refused)).await;
+                return self.refuse(not_attempted()).await;
             }
             match self.database.submit(transaction.clone()) {
                 Ok(pending) => {
@@ -151,11 +164,7 @@ impl Bulk {
         while !self.flying.is_empty() {
             self.land().await?;
         }
-        let refused = if self.refused {
-            Code::NotAttempted.because("a transaction before it was refused")
-        } else {
-            refused
-        };
+        let refused = if self.refused { not_attempted() } else { refused };
         self.answer(Err(refused)).await
     }
 
@@ -173,6 +182,10 @@ impl Bulk {
     }
 }
 
+fn not_attempted() -> Refused {
+    Code::NotAttempted.because("a transaction before it was refused")
+}
+
 /// The outcome of the oldest one on its way; pending for ever when there is none. Nothing is lost when dropped.
 async fn first(flying: &mut VecDeque<(PendingCommit, usize)>) -> Result<apograph::Committed, CommitError> {
     let Some((pending, _)) = flying.front_mut() else {
@@ -185,8 +198,11 @@ async fn first(flying: &mut VecDeque<(PendingCommit, usize)>) -> Result<apograph
 
 /// The lines of a body.
 struct Lines {
+    app: App,
     body: Body,
     buffer: BytesMut,
+    /// What the buffer has of the memory for bodies.
+    share: Option<OwnedSemaphorePermit>,
     /// No end of a line lies before this.
     searched: usize,
     ended: bool,
@@ -197,6 +213,8 @@ impl Lines {
     async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
         loop {
             while let Some(line) = self.cut() {
+                // From here on the line counts as on its way.
+                drop(self.share.as_mut().and_then(|share| share.split(line.len())));
                 if !line.trim_ascii().is_empty() {
                     return Ok(Some(line));
                 }
@@ -209,7 +227,14 @@ impl Lines {
                 return Err(Code::TooLarge.because(detail));
             }
             match body::next(&mut self.body).await? {
-                Some(piece) => self.buffer.extend_from_slice(&piece),
+                Some(piece) => {
+                    let more = self.app.share_of_memory(piece.len())?;
+                    match &mut self.share {
+                        Some(share) => share.merge(more),
+                        None => self.share = Some(more),
+                    }
+                    self.buffer.extend_from_slice(&piece);
+                }
                 None => self.ended = true,
             }
         }
