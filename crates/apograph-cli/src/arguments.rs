@@ -52,45 +52,25 @@ pub(crate) enum OutputFormat {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a primary, a replica and a staging server on this machine, with content
     Quickstart(commands::quickstart::Quickstart),
-    /// Make the data folder of a new server
     Init(commands::init::Init),
-    /// Run a server
     Serve(commands::serve::Serve),
-    /// Bring documents in from elsewhere
     Import(commands::import::Import),
-    /// Save a new version of a document
     Put(commands::put::Put),
-    /// Show a document, or fetch its content
     Get(commands::get::Get),
-    /// Make a version live
     Publish(commands::publish::Publish),
-    /// Take the live version back
     Withdraw(commands::withdraw::Withdraw),
-    /// Put a document into the trash
     Trash(commands::trash::Trash),
-    /// Take a document out of the trash
     Restore(commands::restore::Restore),
-    /// Erase a document and its history, on every server
     Purge(commands::purge::Purge),
-    /// Continue a document under another URI
     Move(commands::r#move::Move),
-    /// Keep others from changing a document
     Lock(commands::lock::Lock),
-    /// Let others change it again
     Unlock(commands::unlock::Unlock),
-    /// Show the versions of a document, newest first
     History(commands::history::History),
-    /// List documents
     Ls(commands::ls::Ls),
-    /// Show where a server stands, and how far its copies are
     Status(commands::status::Status),
-    /// Prove that two servers are equal, or list what differs
     Verify(commands::verify::Verify),
-    /// Write a canonical dump; equal copies export equal bytes
     Export(commands::export::Export),
-    /// Look at journal files, without a server
     Journal(commands::journal::Journal),
 }
 

@@ -1,6 +1,8 @@
 //! What `--help` says of every verb, and what wrong command lines get. Golden files: `tests/help/*.txt`;
 //! `UPDATE_GOLDEN=1 cargo test -p apograph-cli --test help` writes them anew: read the difference.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -11,7 +11,7 @@ use crate::printer::Printer;
 /// Versions asked for at once.
 const PAGE_ITEMS: usize = 200;
 
-/// Show the versions of a document, newest first; after a move, those under its old URI too
+/// Show the versions of a document, newest first
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

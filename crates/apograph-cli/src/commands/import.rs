@@ -22,17 +22,16 @@ pub(crate) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum From {
-    /// A repository's history: every commit becomes one transaction
     Git(Git),
 }
 
 /// A repository's history: every commit becomes one transaction, with its author, time and message
-///
-/// Files become documents (/path/of/file), renames become moves, deletions go to the trash. What reaches the branch is
-/// published; commits of side branches are saved as working versions. Running it again continues where it stopped, and
-/// brings only new commits. Submodules are left out and listed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Files become documents (/path/of/file), renames become moves, deletions go to the trash. What reaches the
+branch is published; commits of side branches are saved as working versions. Running it again continues where
+it stopped, and brings only new commits. Submodules are left out and listed.
+
 Needs a token of the role admin, because it writes in the names of the commits' authors. All files of one commit
 together may have about 48 MiB.
 

@@ -13,11 +13,11 @@ use crate::printer::Printer;
 const PAGE_ITEMS: usize = 1000;
 
 /// List documents in the order of their URIs
-///
-/// Shows the state, the number of the working version, that of the live one, the type, and the URI. What is in the
-/// trash is listed only with --state trashed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Shows the state, the number of the working version, that of the live one, the type, and the URI. What is in
+the trash is listed only with --state trashed.
+
 Examples:
   apograph ls /news/
   apograph ls --state published-with-changes

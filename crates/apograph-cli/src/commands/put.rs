@@ -22,10 +22,10 @@ use crate::import::content::{body, media_type};
 use crate::progress;
 
 /// Save a new version of a document
-///
-/// What is not given stays as it was in the version before: the content, the type, the properties.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+What is not given stays as it was in the version before: the content, the type, the properties.
+
 Contents above 1 MiB are streamed; their --properties and --publish follow in a second transaction.
 
 Examples:

@@ -20,10 +20,10 @@ use servers::Servers;
 const PORT_BASE: u16 = 7700;
 
 /// Start a primary, a replica and a staging server on this machine, with content, until Ctrl-C
-///
-/// Everything lies in one folder, which starting again continues with. Nothing listens but to this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Everything lies in one folder, which starting again continues with. Nothing listens but to this machine.
+
 Examples:
   apograph quickstart                                with a small built-in collection
   apograph quickstart --import ~/src/handbook        with the history of a git repository

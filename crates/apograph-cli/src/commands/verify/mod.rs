@@ -16,11 +16,11 @@ use crate::printer::Printer;
 use differences::Difference;
 
 /// Prove that two servers are equal, or list what differs
-///
-/// Compares the digests of every partition at one commit timestamp: a digest covers each document with its whole
-/// history. The view compared is published when one of the two holds nothing else. Neither server is written to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Compares the digests of every partition at one commit timestamp: a digest covers each document with its whole
+history. The view compared is published when one of the two holds nothing else. Neither server is written to.
+
 When both keep moving it tries again until it catches them at one timestamp; when they differ, it compares their
 exports line by line. Exit status: 0 equal, 1 not equal.
 
