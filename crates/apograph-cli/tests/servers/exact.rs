@@ -1,0 +1,137 @@
+//! The exact-copy check between processes, and the comparison with git.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use serde_json::Value;
+
+use super::collection::{Collection, Commit};
+use super::process::{Server, done, eventually};
+
+/// Equal by `verify`, equal exports, equal journals; the published view of the primary is what a staging server holds.
+/// Exempt: the `_` before the name of the open segment.
+pub fn check_copies(primary: &Server, replicas: &[&Server], staging: &Server) {
+    for copy in replicas.iter().copied().chain([staging]) {
+        let (url, token) = (copy.url(), copy.token("reader"));
+        let arguments = ["verify", "--against", &url, "--against-token-file", &token.to_string_lossy()];
+        let output = done(&mut primary.command("reader", &arguments));
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with("equal"), "{output:?}");
+    }
+    let full = export(primary, "full");
+    assert!(full.lines().count() > 100);
+    for replica in replicas {
+        assert!(export(replica, "full") == full, "{} exports other bytes", replica.name);
+        eventually(&format!("{} has the primary's journal", replica.name), || {
+            journals(&replica.folder) == journals(&primary.folder)
+        });
+    }
+    assert!(export(staging, "published") == export(primary, "published"), "the published views differ");
+}
+
+pub fn export(server: &Server, view: &str) -> String {
+    String::from_utf8(done(&mut server.command("reader", &["export", "--view", view])).stdout).unwrap()
+}
+
+/// Working state, live state and history of the primary are those of the branch.
+pub fn check_collection(primary: &Server, collection: &Collection) {
+    let mut working = BTreeMap::new();
+    let mut live = BTreeMap::new();
+    let mut commits = BTreeMap::new();
+    let mut contents: BTreeMap<(String, u64), Vec<u8>> = BTreeMap::new();
+    for line in export(primary, "full").lines() {
+        let version: Value = serde_json::from_str(line).unwrap();
+        let uri = version["uri"].as_str().unwrap().to_owned();
+        if uri.starts_with("/_system/") || uri.starts_with("/acknowledged/") {
+            continue;
+        }
+        let number = version["version"].as_u64().unwrap();
+        if let Some(commit) = version["origin"]["external"].as_str().and_then(|name| name.strip_prefix("git:")) {
+            commits.entry(commit.to_owned()).or_insert_with(|| commit_of(&version));
+        }
+        contents.insert((uri.clone(), number), content(&version));
+        let head = &version["head"];
+        if head.is_object() && head["state"] != "trashed" {
+            let at = |version: &Value| contents[&(uri.clone(), version["number"].as_u64().unwrap())].clone();
+            working.insert(uri.clone(), at(&head["working"]));
+            live.insert(uri.clone(), at(&head["live"]));
+        }
+    }
+    let files = collection.files();
+    assert_eq!(working.keys().collect::<Vec<_>>(), files.keys().collect::<Vec<_>>(), "other documents than files");
+    for (uri, bytes) in &files {
+        assert!(working[uri] == *bytes, "{uri} holds other bytes than its file");
+    }
+    assert!(working == live, "the head of the branch is published");
+    let known = collection.commits();
+    for (name, commit) in &commits {
+        assert_eq!(Some(commit), known.get(name), "commit {name}");
+    }
+    check_transactions(primary, &known);
+}
+
+/// One transaction for every commit, no more and no less, by the journal's own account.
+fn check_transactions(primary: &Server, known: &BTreeMap<String, Commit>) {
+    let mut show = super::process::apograph();
+    show.args(["journal", "show", "--output", "json"]).arg(&primary.folder);
+    let shown = String::from_utf8(done(&mut show).stdout).unwrap();
+    let mut transactions = BTreeMap::new();
+    for line in shown.lines() {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        let facts = &entry["facts"];
+        let Some((_, commit)) = facts["cursor"].as_object().and_then(|cursor| cursor.iter().next()) else {
+            continue;
+        };
+        let commit = commit.as_str().unwrap().to_owned();
+        assert_eq!(facts["author"].as_str().unwrap(), known[&commit].author);
+        assert_eq!(facts["comment"].as_str().unwrap().trim_end(), known[&commit].message);
+        // A transaction over several partitions has an entry in each, with one timestamp.
+        transactions.entry(commit).or_insert_with(BTreeSet::new).insert(entry["timestamp"].as_u64().unwrap());
+    }
+    assert_eq!(transactions.len(), known.len(), "commits and transactions");
+    assert!(transactions.values().all(|timestamps| timestamps.len() == 1), "a commit arrived twice");
+}
+
+fn commit_of(version: &Value) -> Commit {
+    let time = version["time"].as_str().unwrap();
+    Commit {
+        author: version["author"].as_str().unwrap().to_owned(),
+        time_s: apograph_client::format::timestamp::parse_rfc3339(time).unwrap().div_euclid(1_000_000),
+        message: version["comment"].as_str().unwrap().trim_end().to_owned(),
+    }
+}
+
+fn content(version: &Value) -> Vec<u8> {
+    let content = &version["content"];
+    match (content["body"].as_str(), content["base64"].as_str()) {
+        (Some(text), _) => text.as_bytes().to_vec(),
+        (None, Some(text)) => base64::engine::general_purpose::STANDARD.decode(text).unwrap(),
+        (None, None) => Vec::new(),
+    }
+}
+
+fn journals(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "segment");
+    let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_string_lossy().replace("/_", "/");
+    let segments = files(folder).into_iter().filter(is_segment);
+    segments.map(|path| (relative(&path), fs::read(&path).unwrap_or_default())).collect()
+}
+
+/// Searches every file of a server for bytes that must not be there.
+pub fn check_absent(server: &Server, canary: &[u8]) {
+    for path in files(&server.folder) {
+        let bytes = fs::read(&path).unwrap_or_default();
+        let found = bytes.windows(canary.len()).any(|window| window == canary);
+        assert!(!found, "{} holds what was never published", path.display());
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}

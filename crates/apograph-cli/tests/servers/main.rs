@@ -1,0 +1,9 @@
+//! Servers as separate processes, killed and started again, on a real document collection.
+//!
+//! `rfcs.bundle` is looked for beside the project; without it the same test runs on a small repository made here.
+
+mod collection;
+mod contents;
+mod exact;
+mod killed;
+mod process;
