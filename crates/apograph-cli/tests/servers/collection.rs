@@ -8,22 +8,22 @@ use std::process::{Command, Stdio};
 use super::process::done;
 
 /// A bare repository.
-pub struct Collection {
-    pub path: PathBuf,
-    pub branch: &'static str,
+pub(crate) struct Collection {
+    pub(crate) path: PathBuf,
+    pub(crate) branch: &'static str,
 }
 
 /// What git says of a commit.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Commit {
-    pub author: String,
-    pub time_s: i64,
-    pub message: String,
+pub(crate) struct Commit {
+    pub(crate) author: String,
+    pub(crate) time_s: i64,
+    pub(crate) message: String,
 }
 
 impl Collection {
     /// The real collection, or a small one with the same kinds of things in it.
-    pub fn bare(root: &Path) -> Collection {
+    pub(crate) fn bare(root: &Path) -> Collection {
         let path = root.join("collection.git");
         let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/rfcs.bundle");
         if bundle.exists() {
@@ -35,14 +35,14 @@ impl Collection {
         Collection { path, branch: "master" }
     }
 
-    pub fn git(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn git(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.path).args(["-c", "core.quotePath=false"]).args(arguments);
         command
     }
 
     /// Every commit of the branch, by its name.
-    pub fn commits(&self) -> BTreeMap<String, Commit> {
+    pub(crate) fn commits(&self) -> BTreeMap<String, Commit> {
         let format = "--format=%H%x00%an <%ae>%x00%at%x00%B%x01";
         let log = done(&mut self.git(&["log", "--encoding=UTF-8", format, self.branch])).stdout;
         let log = String::from_utf8_lossy(&log).into_owned();
@@ -58,7 +58,7 @@ impl Collection {
     }
 
     /// Every file at the head of the branch: path and bytes.
-    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let tree = done(&mut self.git(&["ls-tree", "-r", "-z", self.branch])).stdout;
         let tree = String::from_utf8(tree).unwrap();
         let mut batch = self

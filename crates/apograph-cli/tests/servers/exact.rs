@@ -12,7 +12,7 @@ use super::process::{Server, done, eventually};
 
 /// Equal by `verify`, equal exports, equal journals; the published view of the primary is what a staging server holds.
 /// Exempt: the `_` before the name of the open segment.
-pub fn check_copies(primary: &Server, replicas: &[&Server], staging: &Server) {
+pub(crate) fn check_copies(primary: &Server, replicas: &[&Server], staging: &Server) {
     for copy in replicas.iter().copied().chain([staging]) {
         let (url, token) = (copy.url(), copy.token("reader"));
         let arguments = ["verify", "--against", &url, "--against-token-file", &token.to_string_lossy()];
@@ -30,12 +30,12 @@ pub fn check_copies(primary: &Server, replicas: &[&Server], staging: &Server) {
     assert!(export(staging, "published") == export(primary, "published"), "the published views differ");
 }
 
-pub fn export(server: &Server, view: &str) -> String {
+pub(crate) fn export(server: &Server, view: &str) -> String {
     String::from_utf8(done(&mut server.command("reader", &["export", "--view", view])).stdout).unwrap()
 }
 
 /// Working state, live state and history of the primary are those of the branch.
-pub fn check_collection(primary: &Server, collection: &Collection) {
+pub(crate) fn check_collection(primary: &Server, collection: &Collection) {
     let mut working = BTreeMap::new();
     let mut live = BTreeMap::new();
     let mut commits = BTreeMap::new();
@@ -119,7 +119,7 @@ fn journals(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Searches every file of a server for bytes that must not be there.
-pub fn check_absent(server: &Server, canary: &[u8]) {
+pub(crate) fn check_absent(server: &Server, canary: &[u8]) {
     for path in files(&server.folder) {
         let bytes = fs::read(&path).unwrap_or_default();
         let found = bytes.windows(canary.len()).any(|window| window == canary);

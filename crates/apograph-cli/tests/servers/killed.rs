@@ -1,6 +1,6 @@
 //! An import while every server is killed again and again: nothing acknowledged is missing, copies stay exact.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use apograph_client::client::Match;
@@ -39,10 +39,14 @@ fn import_under_kills(partitions: u16, seed: u64) {
     primary.wait();
 
     let over = AtomicBool::new(false);
-    let (acknowledged, imports) = std::thread::scope(|scope| {
+    let kills = AtomicU64::new(0);
+    let (acknowledged, (imports, during)) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write_until(&primary, &over));
-        let importer = scope.spawn(|| import_until_done(&primary, &collection));
-        kill_all(&all, seed);
+        let importer = scope.spawn(|| {
+            let imports = import_until_done(&primary, &collection);
+            (imports, kills.load(Ordering::Acquire))
+        });
+        kill_all(&all, seed, &kills);
         let imports = importer.join().unwrap();
         over.store(true, Ordering::Release);
         (writer.join().unwrap(), imports)
@@ -56,8 +60,8 @@ fn import_under_kills(partitions: u16, seed: u64) {
     check_absent(&staging, CANARY.as_bytes());
     let peaks: Vec<_> = all.iter().map(|server| (server.name, server.resident_peak_mib())).collect();
     println!(
-        "{partitions} partitions: {} kills, {imports} runs of the import, {acknowledged} other writes acknowledged, resident MiB {peaks:?}",
-        KILLS * all.len() as u64
+        "{partitions} partitions: {} kills, {during} of them during {imports} runs of the import, {acknowledged} other writes acknowledged, resident MiB {peaks:?}",
+        kills.load(Ordering::Acquire)
     );
     assert!(peaks.iter().all(|(_, peak)| *peak < RESIDENT_MIB_MAX), "{peaks:?}");
     for server in all {
@@ -68,7 +72,7 @@ fn import_under_kills(partitions: u16, seed: u64) {
 }
 
 /// Kills every server `KILLS` times, at random moments and in random order, and starts it again at once.
-fn kill_all(servers: &[&Server], seed: u64) {
+fn kill_all(servers: &[&Server], seed: u64, kills: &AtomicU64) {
     let mut state = seed;
     let mut random = |below: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -77,10 +81,11 @@ fn kill_all(servers: &[&Server], seed: u64) {
     for _ in 0..KILLS {
         let first = random(servers.len() as u64) as usize;
         for offset in 0..servers.len() {
-            std::thread::sleep(Duration::from_millis(20 + random(130)));
+            std::thread::sleep(Duration::from_millis(10 + random(80)));
             let server = servers[(first + offset) % servers.len()];
             server.kill();
             server.start();
+            kills.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
@@ -130,9 +135,9 @@ fn uri(n: u64) -> Uri {
 
 /// Into content, properties, comment and name of versions that are never published.
 fn put_canaries(primary: &Server) {
-    let published = ["put", "/acknowledged/0", "--publish", "-"];
+    let published = ["put", "/acknowledged/public", "--type", "public", "--publish"];
     done(&mut primary.command("editor", &published));
-    for uri in ["/acknowledged/0".to_owned(), format!("/acknowledged/{CANARY}")] {
+    for uri in ["/acknowledged/public".to_owned(), format!("/acknowledged/{CANARY}")] {
         let properties = format!("{{\"secret\":\"{CANARY}\"}}");
         let arguments = ["put", &uri, "--properties", &properties, "--comment", CANARY, "--type", CANARY];
         done(&mut primary.command("editor", &arguments));

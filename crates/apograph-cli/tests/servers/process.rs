@@ -13,17 +13,17 @@ use apograph_client::{Client, Secret};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server process that is started again as often as it is killed. Dropping it ends it.
-pub struct Server {
-    pub name: &'static str,
-    pub folder: PathBuf,
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) folder: PathBuf,
+    pub(crate) port: u16,
     child: Mutex<Option<Child>>,
     resident_peak: Mutex<u64>,
 }
 
 impl Server {
     /// Makes a data folder for a server.
-    pub fn init(root: &Path, name: &'static str, role: &str, source: Option<(&Server, &str)>, partitions: u16) -> Server {
+    pub(crate) fn init(root: &Path, name: &'static str, role: &str, source: Option<(&Server, &str)>, partitions: u16) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = root.join(name);
         let mut command = apograph();
@@ -39,15 +39,15 @@ impl Server {
         Server { name, folder, port, child: Mutex::default(), resident_peak: Mutex::default() }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub fn token(&self, role: &str) -> PathBuf {
+    pub(crate) fn token(&self, role: &str) -> PathBuf {
         self.folder.join("tokens").join(format!("{role}.token"))
     }
 
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         let log = File::options().create(true).append(true).open(self.folder.with_extension("log")).unwrap();
         let mut command = apograph();
         command.arg("serve").arg("--dir").arg(&self.folder);
@@ -56,13 +56,13 @@ impl Server {
     }
 
     /// Waits until the server answers.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let client = self.client("reader");
         eventually(&format!("{} answers", self.name), || block_on(client.live()).is_ok());
     }
 
     /// SIGKILL.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if let Some(mut child) = self.child.lock().unwrap().take() {
             self.note_memory(child.id());
             child.kill().unwrap();
@@ -71,19 +71,19 @@ impl Server {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let Some(mut child) = self.child.lock().unwrap().take() else { return };
         self.note_memory(child.id());
         done(Command::new("kill").arg(child.id().to_string()));
         assert!(child.wait().unwrap().success(), "{} did not stop in order:\n{}", self.name, self.log());
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.folder.with_extension("log")).unwrap_or_default();
         log.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    pub fn client(&self, role: &str) -> Client {
+    pub(crate) fn client(&self, role: &str) -> Client {
         let secret = Secret::from_file(&self.token(role)).unwrap();
         let mut settings = ClientSettings::new(self.url()).with_secret(secret);
         settings.idle_timeout = Duration::from_secs(20);
@@ -91,14 +91,14 @@ impl Server {
     }
 
     /// A command that speaks to this server.
-    pub fn command(&self, role: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, role: &str, arguments: &[&str]) -> Command {
         let mut command = apograph();
         command.args(arguments).args(["--server", &self.url(), "--token-file"]).arg(self.token(role));
         command
     }
 
     /// Largest resident memory of any of its processes so far, in MiB.
-    pub fn resident_peak_mib(&self) -> u64 {
+    pub(crate) fn resident_peak_mib(&self) -> u64 {
         if let Some(child) = &*self.child.lock().unwrap() {
             self.note_memory(child.id());
         }
@@ -123,7 +123,7 @@ impl Drop for Server {
     }
 }
 
-pub fn apograph() -> Command {
+pub(crate) fn apograph() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apograph"));
     for variable in ["SERVER", "TOKEN_FILE", "DATABASE", "AGAINST_TOKEN_FILE"] {
         command.env_remove(format!("APOGRAPH_{variable}"));
@@ -132,7 +132,7 @@ pub fn apograph() -> Command {
 }
 
 /// Runs a command that must succeed.
-pub fn done(command: &mut Command) -> Output {
+pub(crate) fn done(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{error}", output.status);
@@ -140,7 +140,7 @@ pub fn done(command: &mut Command) -> Output {
 }
 
 /// Polls until `holds`, for a bounded time.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
@@ -148,6 +148,6 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
