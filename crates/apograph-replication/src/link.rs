@@ -310,7 +310,7 @@ impl StopReason {
 
     /// Can somebody elsewhere repair it while this server runs? What is wrong *here* does not pass by itself.
     pub fn may_pass(self) -> bool {
-        !matches!(self, StopReason::Diverged | StopReason::Halted)
+        self != StopReason::Diverged
     }
 
     /// The name, as in status.

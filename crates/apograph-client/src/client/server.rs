@@ -1,13 +1,15 @@
 //! What the server says of itself, and exports.
 
-use apograph_format::View;
+use std::time::Duration;
+
+use apograph_format::{Timestamp, Token, View};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
 
 use super::request::{segment, waiting};
 use super::{ByteStream, Client, ClientError, LineStream};
-use crate::types::{Health, Status};
+use crate::types::{Health, Status, ViewStatus};
 
 #[derive(Serialize)]
 struct ExportQuery<'a> {
@@ -15,6 +17,15 @@ struct ExportQuery<'a> {
     view: Option<View>,
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DigestQuery {
+    view: View,
+    as_of: Timestamp,
+    at_least: Token,
+    /// In seconds.
+    wait: f64,
 }
 
 impl Client {
@@ -33,6 +44,19 @@ impl Client {
     pub async fn live(&self) -> Result<Health, ClientError> {
         let response = self.send_raw(self.request(Method::GET, "/health/live"), &waiting()).await?;
         self.json(response).await
+    }
+
+    /// The digests of a view as of a timestamp, which the server is given this long to reach.
+    pub async fn digest(
+        &self,
+        database: &str,
+        view: View,
+        at: Token,
+        wait: Duration,
+    ) -> Result<ViewStatus, ClientError> {
+        let route = format!("/v1/databases/{}/digest", segment(database));
+        let query = DigestQuery { view, as_of: at.timestamp, at_least: at, wait: wait.as_secs_f64() };
+        self.get(&route, &query).await
     }
 
     /// A canonical dump, as bytes: one line per document version, sorted. Equal copies export equal bytes.

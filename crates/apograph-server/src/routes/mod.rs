@@ -4,6 +4,7 @@
 mod commit;
 mod contents;
 mod cursors;
+mod digest;
 mod documents;
 mod export;
 mod gate;
@@ -104,6 +105,7 @@ pub(crate) fn table() -> Vec<Route> {
         write(Method::POST, "/v1/databases/{db}/transactions", "Several operations, all or nothing; or many transactions as NDJSON.", "TransactionRequest", "TransactionAnswer", routing::post(transactions::post)),
         get("/v1/databases/{db}/versions/{*uri}", READ, "The versions of a document, newest first.", "HistoryPage", routing::get(versions::get)),
         get("/v1/databases/{db}/cursors/{name}", READ, "Where an importer's cursor stands.", "CursorAnswer", routing::get(cursors::get)),
+        get("/v1/databases/{db}/digest", READ, "Digests of a view at one timestamp.", "ViewStatus", routing::get(digest::get)),
         get("/v1/databases/{db}/export", READ, "Everything of a view, one line per document version.", "application/x-ndjson", routing::get(export::get)),
         get("/v1/databases/{db}/handshake", FOLLOW, "What a copy must know before it follows.", "Handshake", routing::get(handshake::get)),
         get("/v1/databases/{db}/partitions/{p}/journal", FOLLOW, "A partition's journal behind a position, without end.", "application/vnd.apograph.journal", routing::get(journal::get)),

@@ -25,6 +25,7 @@ use super::{Access, Route, table};
     types::Status,
     types::TransactionAnswer,
     types::TransactionRequest,
+    types::ViewStatus,
 )))]
 struct Schemas;
 
@@ -114,5 +115,18 @@ mod tests {
                 assert!(document["components"]["schemas"][name].is_object(), "schema {name}");
             }
         }
+    }
+
+    /// `crates/apograph-server/openapi.json` is the document; `UPDATE_GOLDEN=1 cargo test -p apograph-server openapi`
+    /// writes it anew: read the difference.
+    #[test]
+    fn the_document_is_the_golden_one() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+        let found = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == expected, "openapi.json is not what the code says; UPDATE_GOLDEN=1 writes it anew");
     }
 }

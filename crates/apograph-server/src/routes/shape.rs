@@ -92,14 +92,17 @@ pub(super) fn document_answer(committed: &Committed) -> Option<types::DocumentAn
     })
 }
 
-pub(crate) fn database(status: engine::DatabaseStatus) -> types::DatabaseStatus {
-    let view = |view: engine::ViewStatus| types::ViewStatus {
+pub(crate) fn view(view: engine::ViewStatus) -> types::ViewStatus {
+    types::ViewStatus {
         view: view.view,
         digest: view.digest,
         at: view.at,
         documents: view.documents,
         partitions: view.partitions,
-    };
+    }
+}
+
+pub(crate) fn database(status: engine::DatabaseStatus) -> types::DatabaseStatus {
     types::DatabaseStatus {
         name: status.name,
         id: status.id,

@@ -1,9 +1,10 @@
 //! `apograph verify`: the digests of two servers at one timestamp, and what differs if they differ.
 
 mod differences;
-mod rounds;
+mod meet;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use apograph_client::format::{Digest, Timestamp, View};
 use clap::Args;
@@ -21,8 +22,9 @@ use differences::Difference;
 Compares the digests of every partition at one commit timestamp: a digest covers each document with its whole
 history. The view compared is published when one of the two holds nothing else. Neither server is written to.
 
-When both keep moving it tries again until it catches them at one timestamp; when they differ, it compares their
-exports line by line. Exit status: 0 equal, 1 not equal.
+Both may go on working: it compares at the newest timestamp of the two and gives the other one a while to reach it;
+after that at the newest one that both have, and says so. When they differ, it compares their exports line by line.
+Exit status: 0 equal, 1 not equal.
 
 Examples:
   apograph verify --against http://127.0.0.1:7701 --against-token-file replica/tokens/reader.token
@@ -40,9 +42,9 @@ pub(crate) struct Verify {
     /// full or published; without it, the most that both hold
     #[arg(long)]
     view: Option<View>,
-    /// How often to try while both keep moving
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    rounds: u32,
+    /// How long the one behind may take to reach the other; a server waits ten seconds at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    wait: u64,
     /// List at most this many differing documents
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -61,6 +63,8 @@ pub(super) struct Verdict {
     view: View,
     /// The timestamp that both were compared at.
     at: Timestamp,
+    /// One of the two shows something newer than that.
+    behind: bool,
     documents: u64,
     digest: Digest,
     against_digest: Digest,
@@ -79,12 +83,13 @@ impl Verify {
             client: connection::client(&self.against, file)?,
             database: self.against_database.clone().unwrap_or_else(|| global.database.clone()),
         };
-        let pair = rounds::meet(global, &one, &other, self.view, self.rounds).await?;
+        let pair = meet::meet(&one, &other, self.view, Duration::from_secs(self.wait)).await?;
         let partitions = pair.differing();
         let mut verdict = Verdict {
             equal: partitions.is_empty() && pair.one.digest == pair.other.digest,
             view: pair.one.view,
             at: pair.one.at,
+            behind: pair.behind,
             documents: pair.one.documents,
             digest: pair.one.digest,
             against_digest: pair.other.digest,
@@ -103,7 +108,8 @@ impl Verify {
 }
 
 fn in_words(verdict: &Verdict) -> String {
-    let at = format!("{} ({})", verdict.at.to_rfc3339(), verdict.at);
+    let late = if verdict.behind { ", one of them being behind the other" } else { "" };
+    let at = format!("{} ({}){late}", verdict.at.to_rfc3339(), verdict.at);
     if verdict.equal {
         return format!(
             "equal: {} documents, {} view, at {at}\ndigest {}",
