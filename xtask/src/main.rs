@@ -1,7 +1,9 @@
-//! Checks of the project itself: `cargo xtask layers`, `cargo xtask docs`, `cargo xtask check` for both.
+//! Checks of the project itself: `cargo xtask layers`, `cargo xtask docs`, `cargo xtask check` for both; and a measurement,
+//! `cargo xtask import-rate`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for the terminal")]
 
 mod docs;
+mod import_rate;
 mod layers;
 
 use std::path::{Path, PathBuf};
@@ -10,8 +12,18 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let checks: &[(&str, fn(&Path) -> Vec<String>)] = &[("layers", layers::check), ("docs", docs::check)];
     let wanted = std::env::args().nth(1).unwrap_or_default();
+    if wanted == "import-rate" {
+        let arguments: Vec<String> = std::env::args().skip(2).collect();
+        return match import_rate::run(&root(), &arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("import-rate: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     if wanted != "check" && !checks.iter().any(|(name, _)| *name == wanted) {
-        eprintln!("usage: cargo xtask layers | docs | check");
+        eprintln!("usage: cargo xtask layers | docs | check | import-rate REPO [BRANCH] [--copies]");
         return ExitCode::from(2);
     }
     let mut faults = 0;

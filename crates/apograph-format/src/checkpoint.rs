@@ -121,7 +121,7 @@ impl Checkpoint {
             sequence: self.at.sequence,
             hash: hash_bytes(&self.at.hash),
             epoch: self.at.epoch,
-            published: self.published.as_ref().map(Published::to_proto),
+            published: self.published.map(Published::to_proto),
         }
     }
 

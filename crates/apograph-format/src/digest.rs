@@ -9,16 +9,43 @@
 //! see only the published view cannot test guesses about the rest. Those who hold the key are compared by the
 //! journal's chain as well, which has no such structure.
 
-use crate::{Hash, Head, Uri, View};
+use crate::{Hash, Head, Partitioning, Uri, View};
 
 /// Hash of the whole state of a view.
 pub type Digest = Hash;
 
-/// Buckets of a tree. 65,536 gives 16 documents a bucket at a million, for 2 MiB of memory.
-pub const BUCKETS: usize = 1 << 16;
 const FAN_OUT: usize = 16;
-/// Levels above the buckets: 4,096, 256, 16 and 1 nodes.
-const LEVELS: usize = 4;
+
+/// How many buckets a tree has: a matter of the database, so that all copies agree.
+///
+/// 65,536 give 16 documents a bucket at a million, for 2 MiB of memory a tree. A database of many partitions has
+/// smaller trees, so that all of them together stay within some 20 MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeShape {
+    bits: u32,
+}
+
+impl TreeShape {
+    /// The trees of a database that is cut like this: 65,536 buckets up to four partitions, then 4,096.
+    pub fn of(partitioning: Partitioning) -> TreeShape {
+        TreeShape { bits: if partitioning.count() <= 4 { 16 } else { 12 } }
+    }
+
+    /// How many buckets.
+    pub fn buckets(self) -> usize {
+        1 << self.bits
+    }
+
+    /// Levels of nodes above the buckets, the root included.
+    pub fn levels(self) -> usize {
+        self.bits as usize / 4
+    }
+
+    /// The bucket of a leaf: the first bits of its place.
+    pub fn bucket(self, leaf: &Leaf) -> usize {
+        usize::from(u16::from_be_bytes([leaf.place[0], leaf.place[1]]) >> (16 - self.bits))
+    }
+}
 
 /// The secret that keys all leaves of one view.
 #[derive(Clone)]
@@ -91,21 +118,15 @@ fn uri_bytes(uri: &Uri) -> Vec<u8> {
     bytes
 }
 
-impl Leaf {
-    /// The bucket of this leaf.
-    pub fn bucket(&self) -> usize {
-        usize::from(u16::from_be_bytes([self.place[0], self.place[1]]))
-    }
-}
-
 /// The tree of one view of one partition, in memory. Nodes above the buckets are computed when asked for.
 ///
 /// - equal sets of leaves give equal digests, in whatever order they came;
 /// - `documents` is the number of leaves.
 #[derive(Debug, Clone)]
 pub struct DigestTree {
+    shape: TreeShape,
     buckets: Vec<[u8; 32]>,
-    levels: [Vec<Hash>; LEVELS],
+    levels: Vec<Vec<Hash>>,
     dirty: Vec<u16>,
     is_dirty: Vec<bool>,
     documents: u64,
@@ -113,14 +134,14 @@ pub struct DigestTree {
 
 impl DigestTree {
     /// A tree without documents.
-    pub fn new() -> DigestTree {
-        let levels =
-            std::array::from_fn(|level| vec![Hash([0; 32]); BUCKETS / FAN_OUT.pow(level as u32 + 1)]);
+    pub fn new(shape: TreeShape) -> DigestTree {
+        let nodes = (0..shape.levels()).map(|level| shape.buckets() >> (4 * (level + 1)));
         let mut tree = DigestTree {
-            buckets: vec![[0; 32]; BUCKETS],
-            levels,
+            shape,
+            buckets: vec![[0; 32]; shape.buckets()],
+            levels: nodes.map(|nodes| vec![Hash([0; 32]); nodes]).collect(),
             dirty: Vec::new(),
-            is_dirty: vec![false; BUCKETS / FAN_OUT],
+            is_dirty: vec![false; shape.buckets() / FAN_OUT],
             documents: 0,
         };
         tree.rebuild();
@@ -129,7 +150,7 @@ impl DigestTree {
 
     /// Replaces the leaf of a document, adds it or takes it away. Answers the bucket and its new sum.
     pub fn replace(&mut self, old: Option<&Leaf>, new: Option<&Leaf>) -> Option<(usize, [u8; 32])> {
-        let bucket = new.or(old)?.bucket();
+        let bucket = self.shape.bucket(new.or(old)?);
         let sum = self.buckets.get_mut(bucket)?;
         if let Some(old) = old {
             subtract(sum, &old.hash.0);
@@ -170,7 +191,7 @@ impl DigestTree {
                 *flag = false;
             }
         }
-        for level in 0..LEVELS {
+        for level in 0..self.shape.levels() {
             dirty.sort_unstable();
             dirty.dedup();
             for node in &mut dirty {
@@ -220,16 +241,10 @@ impl DigestTree {
     }
 
     fn rebuild(&mut self) {
-        for bucket in (0..BUCKETS).step_by(FAN_OUT) {
+        for bucket in (0..self.buckets.len()).step_by(FAN_OUT) {
             self.touch(bucket);
         }
         self.digest();
-    }
-}
-
-impl Default for DigestTree {
-    fn default() -> Self {
-        DigestTree::new()
     }
 }
 
@@ -270,13 +285,34 @@ mod tests {
         DigestKey::derive(&[3; 32], View::Full)
     }
 
+    fn shape() -> TreeShape {
+        TreeShape::of(Partitioning::new(1).unwrap())
+    }
+
+    #[test]
+    fn many_partitions_have_small_trees() {
+        let shape = TreeShape::of(Partitioning::new(64).unwrap());
+        let mut tree = DigestTree::new(shape);
+        let empty = tree.digest();
+        assert_eq!((shape.buckets(), shape.levels()), (4096, 3));
+        for n in 0..500 {
+            let (bucket, _) = tree.replace(None, Some(&leaf(n))).unwrap();
+            assert!(bucket < shape.buckets());
+        }
+        assert_ne!(tree.digest(), empty);
+        for n in 0..500 {
+            tree.replace(Some(&leaf(n)), None);
+        }
+        assert_eq!(tree.digest(), empty);
+    }
+
     fn leaf(n: u32) -> Leaf {
         key().full_leaf(&Uri::parse(&format!("/{n}")).unwrap(), &sample_head())
     }
 
     #[test]
     fn order_does_not_matter_and_content_does() {
-        let (mut forward, mut backward) = (DigestTree::new(), DigestTree::new());
+        let (mut forward, mut backward) = (DigestTree::new(shape()), DigestTree::new(shape()));
         let empty = forward.digest();
         for n in 0..500 {
             forward.replace(None, Some(&leaf(n)));
@@ -319,14 +355,14 @@ mod tests {
 
     #[test]
     fn a_descent_finds_the_difference() {
-        let (mut one, mut other) = (DigestTree::new(), DigestTree::new());
+        let (mut one, mut other) = (DigestTree::new(shape()), DigestTree::new(shape()));
         for n in 0..300 {
             one.replace(None, Some(&leaf(n)));
             other.replace(None, Some(&leaf(n)));
         }
         other.replace(Some(&leaf(42)), None);
         let mut nodes = vec![0];
-        for level in (0..LEVELS).rev() {
+        for level in (0..shape().levels()).rev() {
             nodes = nodes
                 .into_iter()
                 .flat_map(|node| {
@@ -337,13 +373,13 @@ mod tests {
                 })
                 .collect();
         }
-        assert_eq!(nodes, [leaf(42).bucket()]);
+        assert_eq!(nodes, [shape().bucket(&leaf(42))]);
     }
 
     #[test]
     fn a_tree_put_back_from_its_buckets_is_the_same() {
-        let mut tree = DigestTree::new();
-        let mut copy = DigestTree::new();
+        let mut tree = DigestTree::new(shape());
+        let mut copy = DigestTree::new(shape());
         for n in 0..100 {
             if let Some((bucket, sum)) = tree.replace(None, Some(&leaf(n))) {
                 copy.restore_bucket(bucket, sum);

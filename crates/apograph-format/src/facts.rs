@@ -270,7 +270,7 @@ impl TransactionFacts {
                 .cursor
                 .as_ref()
                 .map(|cursor| proto::Cursor { name: cursor.name.clone(), position: cursor.position.clone() }),
-            published: self.published.as_ref().map(Published::to_proto),
+            published: self.published.map(Published::to_proto),
         }
     }
 
@@ -326,7 +326,7 @@ impl Change {
 }
 
 impl Published {
-    pub(crate) fn to_proto(&self) -> proto::Published {
+    pub(crate) fn to_proto(self) -> proto::Published {
         proto::Published { participants: self.participants.0, previous: self.previous.0 }
     }
 

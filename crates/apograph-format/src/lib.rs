@@ -33,7 +33,7 @@ pub mod proto {
 
 pub use checkpoint::{Checkpoint, Scope, SignedDigest};
 pub use digest::Leaf;
-pub use digest::{Digest, DigestKey, DigestTree};
+pub use digest::{Digest, DigestKey, DigestTree, TreeShape};
 pub use document::{Head, Kind, Lock, State, VersionRef};
 pub use entry::{Entry, EntryError};
 pub use facts::{
