@@ -53,6 +53,14 @@ impl Journal {
         Ok(self.durable)
     }
 
+    /// Hands everything appended to the operating system, which may refuse it: the disk is full, say. Not durable on
+    /// return. Whoever syncs several journals together does this first, with all of them: the disk then refuses before
+    /// any of them shows an entry.
+    pub fn write_out(&mut self) -> Result<(), SyncError> {
+        self.check_poisoned().map_err(SyncError::Poisoned)?;
+        self.flush().map_err(SyncError::Write)
+    }
+
     /// Records that everything up to `position` was acknowledged to somebody; lower positions than before change
     /// nothing. Survives a crash of the process. After a loss of power the record may be older than the truth, by
     /// everything since the last rotation or [`Journal::sync_acknowledged`]; it is never newer.
