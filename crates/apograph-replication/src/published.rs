@@ -6,12 +6,14 @@
 //! What never crosses: versions that were never live, comments of transactions, locks, types and states of working
 //! versions, documents that were never published, and who trashed them.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use apograph_format::packing::pack;
 use apograph_format::{
-    Change, Checkpoint, ContentFact, ContentsFacts, Entry, EntryHeader, EntryKind, Facts, Hash, Head, Operation,
-    Participants, Payload, Position, Published, State, Timestamp, TransactionFacts, Uri, View,
+    Change, Checkpoint, ContentFact, ContentsFacts, Entry, EntryHeader, EntryKind, Facts, Hash, Head,
+    Operation, Participants, Payload, Position, Published, State, Timestamp, TransactionFacts, Uri, View,
 };
 
 /// What a derivation asks of the source's store. All of it is immutable, so *when* it asks does not matter.
@@ -188,7 +190,8 @@ impl Derivation {
 }
 
 fn checkpoint_facts(checkpoint: &Checkpoint, source: Position) -> Facts {
-    let digests = checkpoint.digests.iter().filter(|digest| digest.view == View::Published).cloned().collect();
+    let digests =
+        checkpoint.digests.iter().filter(|digest| digest.view == View::Published).cloned().collect();
     Facts::Checkpoint(Checkpoint { digests, source: Some(source), ..checkpoint.clone() })
 }
 
@@ -209,7 +212,7 @@ fn transaction_facts<L: Lookup>(
         ..TransactionFacts::default()
     };
     let mut wanted: Vec<Wanted> = Vec::new();
-    for change in facts.changes.iter().filter(|change| shows(change)) {
+    for change in shown(&facts.changes) {
         let Some(live) = change.head.live.filter(|_| is_publication(change)) else {
             derived.changes.push(retraction(change));
             continue;
@@ -236,6 +239,22 @@ fn transaction_facts<L: Lookup>(
         derived.changes.push(publication(change, &version));
     }
     Ok((derived, wanted))
+}
+
+/// The changes that show when the transaction is over: of each document the last one that shows, unless it only takes
+/// back what the same transaction had published. What was live in between was never to be seen.
+fn shown(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    let mut ends: HashMap<&Uri, (&Change, &Change)> = HashMap::new();
+    for change in changes.iter().filter(|change| shows(change)) {
+        ends.entry(&change.uri).and_modify(|(_, last)| *last = change).or_insert((change, change));
+    }
+    let is_shown = move |change: &&Change| {
+        ends.get(&change.uri).is_some_and(|(first, last)| {
+            let is_taken_back = is_retraction(last) && last.was_live && !first.was_live;
+            std::ptr::eq(*last, *change) && !is_taken_back
+        })
+    };
+    changes.iter().filter(is_shown)
 }
 
 /// Does anything of this change show in the published view? The committer asks the same of its own changes.
