@@ -1,7 +1,6 @@
 //! The only way into a store: one entry of the journal after the other.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use apograph_format::{
     Change, Checkpoint, ContentFact, Entry, Facts, Hash, Head, Operation, Payload, Timestamp,
@@ -25,7 +24,7 @@ pub enum Applied {
     /// It is a checkpoint, and here are the digests of this store at its place.
     Checkpoint {
         /// What the primary says.
-        checkpoint: Checkpoint,
+        checkpoint: Box<Checkpoint>,
         /// What this store has, for the views it holds.
         found: Vec<(View, Hash, u64)>,
     },
@@ -59,9 +58,10 @@ impl Store {
         for payload in entry.payloads() {
             let payload = payload?;
             if !payload.erased && payload.bytes.len() > BODY_BYTES_MAX {
+                self.ahead().files.insert(payload.hash);
                 self.chunks.write(&payload.hash, &payload.bytes)?;
             } else {
-                self.ahead.lock().unwrap_or_else(PoisonError::into_inner).push(payload);
+                self.ahead().payloads.push(payload);
             }
         }
         Ok(())
@@ -77,6 +77,9 @@ impl Store {
         let payloads = self.take_payloads(&mut batch, entry)?;
         for content in &facts.contents {
             batch.put_body(keys::content(&content.hash), encode_content(content));
+            for chunk in chunks_beside(content) {
+                batch.put(keys::reference(&chunk, &keys::content_place(&content.hash)), Vec::new());
+            }
         }
         let mut heads: BTreeMap<&Uri, &Head> = BTreeMap::new();
         let mut erased = Vec::new();
@@ -87,10 +90,9 @@ impl Store {
             }
             heads.insert(&change.uri, &change.head);
         }
+        let mut replaced = Vec::with_capacity(heads.len());
         for (uri, head) in heads {
-            let old = self.head(uri, state.progress.timestamp)?;
-            state.trees.replace(&mut batch, uri, old.as_ref(), head);
-            batch.put(keys::head(uri), head.encode());
+            replaced.push((uri, self.head(uri, state.progress.timestamp)?, head));
         }
         if let Some(cursor) = &facts.cursor {
             let value = [&entry.header().timestamp.0.to_le_bytes(), cursor.position.as_bytes()].concat();
@@ -101,6 +103,11 @@ impl Store {
             batch.put(keys::erasure(entry.header().sequence), hashes);
         }
         self.chunks.sync()?;
+        // The trees change only now that nothing on the disk can fail any more: applying may be tried again.
+        for (uri, old, head) in replaced {
+            state.trees.replace(&mut batch, uri, old.as_ref(), head);
+            batch.put(keys::head(uri), head.encode());
+        }
         let mut progress = advance(&state.progress, entry, facts.source);
         if facts.published.is_some() {
             progress.last_published = progress.timestamp;
@@ -112,8 +119,8 @@ impl Store {
     /// Payloads of this entry and of those ahead of it: into the batch or into files. Answers them by name.
     fn take_payloads(&self, batch: &mut Batch, entry: &Entry) -> Result<HashMap<Hash, Payload>, StoreError> {
         let mut payloads = HashMap::new();
-        let ahead = std::mem::take(&mut *self.ahead.lock().unwrap_or_else(PoisonError::into_inner));
-        for payload in ahead.into_iter().map(Ok).chain(entry.payloads()) {
+        let ahead = std::mem::take(&mut *self.ahead());
+        for payload in ahead.payloads.into_iter().map(Ok).chain(entry.payloads()) {
             let payload = payload?;
             if payload.erased {
                 // Only its length is left.
@@ -136,7 +143,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let place = keys::reference_place(&change.uri);
         for version in &change.versions {
-            let record = VersionRecord::of(version, payloads.get(&version.id))?;
+            // A large body that came ahead is in a file by now, one that an equal version brought is in the engine.
+            let body = match payloads.get(&version.id) {
+                Some(body) => Some(body.clone()),
+                None => self.payload(&version.id)?.map(Payload::of),
+            };
+            let record = VersionRecord::of(version, body.as_ref())?;
             batch.put(keys::version(&change.uri, version.number), record.encode());
             for payload in record.content.iter().chain([&version.id]) {
                 batch.put(keys::reference(payload, &place), Vec::new());
@@ -162,6 +174,11 @@ impl Store {
         for content in &purge.contents {
             batch.delete(keys::reference(content, &place));
         }
+        for content in &purge.unnamed {
+            for chunk in chunks_beside(content) {
+                batch.delete(keys::reference(&chunk, &keys::content_place(&content.hash)));
+            }
+        }
         Ok(purge.erased)
     }
 
@@ -172,7 +189,7 @@ impl Store {
         checkpoint: &Checkpoint,
     ) -> Result<Applied, StoreError> {
         let mut found = Vec::new();
-        for (view, _) in &self.digest_keys {
+        for (view, _) in &self.tree_settings.keys {
             if let Some((digest, documents)) = state.trees.digest(*view) {
                 found.push((*view, digest, documents));
             }
@@ -181,13 +198,17 @@ impl Store {
         progress.checkpoint = Some(entry.position());
         progress.last_published = progress.timestamp;
         self.write(state, Batch::new(), progress)?;
-        Ok(Applied::Checkpoint { checkpoint: checkpoint.clone(), found })
+        Ok(Applied::Checkpoint { checkpoint: Box::new(checkpoint.clone()), found })
     }
 
     fn write(&self, state: &mut State, mut batch: Batch, progress: Progress) -> Result<(), StoreError> {
         batch.put(keys::META, progress.encode());
+        for sequence in &state.erased {
+            batch.delete(keys::erasure(*sequence));
+        }
         self.engine.write(&batch, progress.timestamp.0)?;
         state.progress = progress;
+        state.erased.clear();
         Ok(())
     }
 
@@ -207,6 +228,11 @@ fn advance(progress: &Progress, entry: &Entry, source: Option<apograph_format::S
         source: source.or(progress.source),
         ..*progress
     }
+}
+
+/// The distinct chunks of a content of several chunks; that of any other has the name of the content.
+pub(crate) fn chunks_beside(content: &ContentFact) -> BTreeSet<Hash> {
+    content.chunks.iter().copied().filter(|chunk| *chunk != content.hash).collect()
 }
 
 pub(crate) fn encode_content(content: &ContentFact) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! | `d` uri | head | documents |
 //! | `v` uri `0x00` number (8, big-endian) | version record | documents |
 //! | `r` payload hash, place of the uri (16) | nothing: the document names this payload | documents |
+//! | `r` chunk hash, place of the content (16) | nothing: the content has this chunk | documents |
 //! | `f` / `p` place (16) | leaf hash, uri: leaves of the full / published tree | documents |
 //! | `F` / `P` bucket (2, big-endian) | sum of the bucket | documents |
 //! | `k` cursor name | timestamp (8, little-endian), position | documents |
@@ -55,8 +56,12 @@ pub(crate) fn references(payload: &Hash) -> KeyRange {
 
 /// Place of a URI among references; not keyed, for it never leaves the server.
 pub(crate) fn reference_place(uri: &Uri) -> [u8; 16] {
-    let hash = Hash::of(uri.as_str().as_bytes());
-    *hash.0.first_chunk().unwrap_or(&[0; 16])
+    content_place(&Hash::of(uri.as_str().as_bytes()))
+}
+
+/// Place of a content among references to its chunks. It is never that of a URI: a URI is shorter than a chunk.
+pub(crate) fn content_place(content: &Hash) -> [u8; 16] {
+    *content.0.first_chunk().unwrap_or(&[0; 16])
 }
 
 pub(crate) fn leaf(view: View, place: &[u8; 16]) -> Vec<u8> {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use apograph_format::{Hash, Timestamp, Uri};
+use apograph_format::{ContentFact, Hash, Timestamp, Uri};
 
-use crate::engine::{Batch, Erased, Space};
+use crate::apply::chunks_beside;
+use crate::engine::{Erased, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::store::Store;
@@ -16,7 +17,9 @@ pub struct PurgeSet {
     pub versions: Vec<(u64, Hash)>,
     /// The contents they name.
     pub contents: BTreeSet<Hash>,
-    /// Payloads (version bodies, contents, chunks) that no other document of the partition names.
+    /// Those of them in several chunks that no other document of the partition names.
+    pub unnamed: Vec<ContentFact>,
+    /// Payloads (version bodies, contents, chunks) that nothing else in the partition names.
     pub erased: Vec<Hash>,
 }
 
@@ -41,28 +44,33 @@ impl Store {
             set.contents.extend(record.content);
         }
         payloads.extend(&set.contents);
-        let place = keys::reference_place(uri);
-        for payload in payloads {
-            if self.is_named_by_others(&payload, &place, at)? {
-                continue;
+        let mut going = BTreeSet::from([keys::reference_place(uri)]);
+        for hash in &set.contents {
+            let content = self.content(hash)?.filter(|content| content.chunks != [*hash]);
+            if let Some(content) = content
+                && !self.is_named(hash, &going, at)?
+            {
+                set.unnamed.push(content);
             }
-            set.erased.push(payload);
-            if let Some(content) = self.content(&payload)? {
-                set.erased.extend(content.chunks.iter().filter(|chunk| **chunk != payload));
+        }
+        // What only these contents name goes with them, also a chunk that several of them share.
+        for content in &set.unnamed {
+            going.insert(keys::content_place(&content.hash));
+            payloads.extend(chunks_beside(content));
+        }
+        for payload in payloads {
+            if !self.is_named(&payload, &going, at)? {
+                set.erased.push(payload);
             }
         }
         Ok(set)
     }
 
-    fn is_named_by_others(
-        &self,
-        payload: &Hash,
-        place: &[u8; 16],
-        at: Timestamp,
-    ) -> Result<bool, StoreError> {
+    /// Does anything name this payload, apart from the places in `but`?
+    fn is_named(&self, payload: &Hash, but: &BTreeSet<[u8; 16]>, at: Timestamp) -> Result<bool, StoreError> {
         for item in self.engine.range(Space::Documents, &keys::references(payload), at.0) {
             let (key, _) = item?;
-            if !key.ends_with(place) {
+            if key.last_chunk().is_none_or(|place| !but.contains(place)) {
                 return Ok(true);
             }
         }
@@ -71,7 +79,10 @@ impl Store {
 
     /// Purges whose bytes may still be in files: those of this store and, says the caller, of the journal.
     pub fn pending_erasures(&self) -> Result<Vec<PendingErasure>, StoreError> {
-        let at = self.progress().timestamp;
+        let (at, erased) = {
+            let state = self.state();
+            (state.progress.timestamp, state.erased.clone())
+        };
         let read = |item: Result<(bytes::Bytes, bytes::Bytes), _>| {
             let (key, value) = item?;
             let sequence = key.last_chunk::<8>().copied().map(u64::from_be_bytes);
@@ -83,28 +94,37 @@ impl Store {
                 _ => Err(StoreError::damaged("a pending erasure")),
             }
         };
-        self.engine.range(Space::Documents, &keys::erasures(), at.0).map(read).collect()
+        let is_pending = |pending: &Result<PendingErasure, StoreError>| {
+            pending.as_ref().map_or(true, |pending| !erased.contains(&pending.sequence))
+        };
+        self.engine.range(Space::Documents, &keys::erasures(), at.0).map(read).filter(is_pending).collect()
     }
 
-    /// Takes the payloads out of every file of this store. Answers whether all bytes are gone; if not, a reader still
-    /// holds a file open, and calling again later finishes it. Idempotent.
+    /// Takes the payloads out of every file of this store, but those that something names again by now. Answers whether
+    /// all bytes are gone; if not, a reader still holds a file open, or a payload came again ahead of the transaction
+    /// that names it. Calling again later finishes it. Idempotent.
     pub fn erase(&self, pending: &PendingErasure) -> Result<bool, StoreError> {
-        let keys: Vec<Vec<u8>> = pending.payloads.iter().map(keys::body).collect();
-        let keys: Vec<(Space, &[u8])> = keys.iter().map(|key| (Space::Bodies, key.as_slice())).collect();
+        let at = self.progress().timestamp;
+        let mut is_awaited = false;
+        let mut keys = Vec::new();
         for hash in &pending.payloads {
+            if self.is_named(hash, &BTreeSet::new(), at)? {
+                continue;
+            }
+            if self.ahead().files.contains(hash) {
+                is_awaited = true;
+                continue;
+            }
             self.chunks.erase(hash)?;
+            keys.push(keys::body(hash));
         }
-        Ok(self.engine.erase(&keys)? == Erased::Done)
+        let keys: Vec<(Space, &[u8])> = keys.iter().map(|key| (Space::Bodies, key.as_slice())).collect();
+        Ok(self.engine.erase(&keys)? == Erased::Done && !is_awaited)
     }
 
-    /// Forgets pending erasures that are finished, here and in the journal. Written at the store's present timestamp,
-    /// so replay may show them again; finishing twice is harmless.
-    pub fn finish_erasures(&self, finished: &[u64]) -> Result<(), StoreError> {
-        let state = self.state_mut();
-        let mut batch = Batch::new();
-        for sequence in finished {
-            batch.delete(keys::erasure(*sequence));
-        }
-        Ok(self.engine.write(&batch, state.progress.timestamp.0)?)
+    /// These erasures are finished, here and in the journal. They are forgotten with the next entry that is applied; after
+    /// a restart before that they are pending again, and finishing twice is harmless.
+    pub fn finish_erasures(&self, finished: impl IntoIterator<Item = u64>) {
+        self.state_mut().erased.extend(finished);
     }
 }

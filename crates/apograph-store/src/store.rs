@@ -1,16 +1,17 @@
 //! The store of one partition.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use apograph_format::{Digest, DigestKey, Hash, Payload, Position, Timestamp, View};
+use apograph_format::{Digest, Hash, Payload, Position, Timestamp, View};
 
 use crate::chunks::ChunkFiles;
 use crate::engine::{Engine, Lsm, LsmOptions, Memory, Pressure, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::meta::Progress;
-use crate::trees::Trees;
+use crate::trees::{TreeSettings, Trees};
 
 /// Payloads up to this size live in the engine, larger ones in files of their own.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
@@ -26,16 +27,26 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 pub struct Store {
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) chunks: ChunkFiles,
-    pub(crate) digest_keys: Vec<(View, DigestKey)>,
+    pub(crate) tree_settings: TreeSettings,
     pub(crate) state: RwLock<State>,
-    /// Small payloads that came ahead of the transaction that names them.
-    pub(crate) ahead: Mutex<Vec<Payload>>,
+    pub(crate) ahead: Mutex<Ahead>,
+}
+
+/// What came ahead of the transaction that names it. Forgotten by a crash: replay brings it again.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    /// Small payloads.
+    pub(crate) payloads: Vec<Payload>,
+    /// Names of large ones, which are in files.
+    pub(crate) files: BTreeSet<Hash>,
 }
 
 /// What changes with every entry applied.
 pub(crate) struct State {
     pub(crate) progress: Progress,
     pub(crate) trees: Trees,
+    /// Purges whose bytes are gone, by sequence; the next entry takes them off the list of pending ones.
+    pub(crate) erased: BTreeSet<u64>,
 }
 
 /// How a store uses memory.
@@ -47,43 +58,43 @@ pub struct StoreOptions {
 
 impl Store {
     /// Opens or creates the store in `folder`. A new one stands at `beginning`, the position and timestamp before the
-    /// first entry it will be given. `digest_keys` names the views it keeps trees of.
+    /// first entry it will be given. `tree_settings` names the views it keeps trees of.
     pub fn open(
         folder: &Path,
         options: &StoreOptions,
-        digest_keys: Vec<(View, DigestKey)>,
+        tree_settings: TreeSettings,
         beginning: (Position, Timestamp),
     ) -> Result<Store, StoreError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| StoreError::Chunk { path: folder.to_owned(), error })?;
         let engine = Lsm::open(folder.join("engine"), &options.engine)?;
-        Store::with_engine(Box::new(engine), &folder.join("chunks"), digest_keys, beginning)
+        Store::with_engine(Box::new(engine), &folder.join("chunks"), tree_settings, beginning)
     }
 
     /// A store whose engine is in memory; only large payloads go to `chunks`. For tests and simulation.
     pub fn in_memory(
         memory: Memory,
         chunks: &Path,
-        digest_keys: Vec<(View, DigestKey)>,
+        tree_settings: TreeSettings,
         beginning: (Position, Timestamp),
     ) -> Result<Store, StoreError> {
-        Store::with_engine(Box::new(memory), chunks, digest_keys, beginning)
+        Store::with_engine(Box::new(memory), chunks, tree_settings, beginning)
     }
 
     fn with_engine(
         engine: Box<dyn Engine>,
         chunks: &Path,
-        digest_keys: Vec<(View, DigestKey)>,
+        tree_settings: TreeSettings,
         beginning: (Position, Timestamp),
     ) -> Result<Store, StoreError> {
         let progress = match engine.get(Space::Documents, keys::META, u64::MAX >> 1)? {
             Some(bytes) => Progress::decode(&bytes)?,
             None => Progress::beginning(beginning.0, beginning.1),
         };
-        let trees = Trees::load(&*engine, &digest_keys, &progress, progress.timestamp)?;
+        let trees = Trees::load(&*engine, &tree_settings, &progress, progress.timestamp)?;
         let chunks = ChunkFiles::open(chunks.to_owned())?;
-        let state = RwLock::new(State { progress, trees });
-        Ok(Store { engine, chunks, digest_keys, state, ahead: Mutex::default() })
+        let state = RwLock::new(State { progress, trees, erased: BTreeSet::new() });
+        Ok(Store { engine, chunks, tree_settings, state, ahead: Mutex::default() })
     }
 
     /// How far the store is, in memory.
@@ -113,13 +124,13 @@ impl Store {
             Some(bytes) => Progress::decode(&bytes)?,
             None => Progress::beginning(Position::beginning(Hash([0; 32])), Timestamp::ZERO),
         };
-        let mut trees = Trees::load(&*self.engine, &self.digest_keys, &progress, at)?;
+        let mut trees = Trees::load(&*self.engine, &self.tree_settings, &progress, at)?;
         Ok(trees.digest(view))
     }
 
     /// Does the store keep a tree of this view?
     pub fn holds(&self, view: View) -> bool {
-        self.digest_keys.iter().any(|(held, _)| *held == view)
+        self.tree_settings.keys.iter().any(|(held, _)| *held == view)
     }
 
     /// Makes everything applied so far durable.
@@ -146,6 +157,10 @@ impl Store {
     /// Lets history before `to` be forgotten.
     pub fn raise_horizon(&self, to: Timestamp) -> Result<(), StoreError> {
         Ok(self.engine.raise_horizon(to.0)?)
+    }
+
+    pub(crate) fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
