@@ -154,10 +154,13 @@ impl Folder {
         let path = self.database_path(name);
         let file = match DatabaseFile::read(&path)? {
             Some(file) => file,
-            None if settings.role == crate::Role::Primary => DatabaseFile::new_primary(self, settings)?,
+            None if settings.role == crate::Role::Primary => {
+                let file = DatabaseFile::new_primary(self, settings)?;
+                file.write(&path)?;
+                file
+            }
             None => return Ok(None),
         };
-        file.write(&path)?;
         Database::open(self, name, &path, settings, file).map(Some)
     }
 

@@ -167,6 +167,13 @@ pub struct OperationResult {
     pub state: State,
 }
 
+impl Transaction {
+    /// Does it erase a document?
+    pub(crate) fn purges(&self) -> bool {
+        self.operations.iter().any(|operation| matches!(operation.action, Action::Purge))
+    }
+}
+
 impl CursorMove {
     pub(crate) fn to_fact(&self) -> Cursor {
         Cursor { name: self.name.clone(), position: self.position.clone() }

@@ -42,7 +42,7 @@ struct Partition {
 pub(super) struct Compared {
     pub(super) partition: PartitionId,
     pub(super) at: Position,
-    pub(super) checkpoint: Checkpoint,
+    pub(super) checkpoint: Box<Checkpoint>,
     pub(super) found: Vec<(View, Digest, u64)>,
 }
 
@@ -99,20 +99,19 @@ impl Applier {
         }
     }
 
-    /// Applies everything durable that is complete and in order. Answers the checkpoints it passed.
-    pub(super) fn run(&mut self) -> Result<Vec<Compared>, ApplyError> {
-        let mut compared = Vec::new();
+    /// Applies everything durable that is complete and in order. Hands over the checkpoints it passes.
+    pub(super) fn run(&mut self, mut pass: impl FnMut(Compared)) -> Result<(), ApplyError> {
         loop {
             let mut nexts = Vec::with_capacity(self.partitions.len());
             for partition in &mut self.partitions {
                 nexts.extend(partition.peek()?);
             }
             let Step::Apply { timestamp, partitions } = step(self.applied, &nexts) else {
-                return Ok(compared);
+                return Ok(());
             };
             for partition in partitions.iter() {
                 if let Some(partition) = self.partitions.get_mut(usize::from(partition.0)) {
-                    compared.extend(partition.apply()?);
+                    partition.apply()?.map(&mut pass);
                 }
             }
             self.applied = self.applied.max(timestamp);
@@ -193,20 +192,25 @@ impl Partition {
     }
 
     fn store_apply(&self, entry: &Entry, facts: &Facts) -> Result<Applied, ApplyError> {
-        self.relieve();
-        self.store.apply(entry, facts).map_err(|error| ApplyError::Store { partition: self.id, error })
+        let applied = self.relieve().and_then(|()| self.store.apply(entry, facts));
+        applied.map_err(|error| ApplyError::Store { partition: self.id, error })
     }
 
-    /// Back-pressure: the writer waits while maintenance is behind, so that memory stays bounded.
-    fn relieve(&self) {
+    /// Back-pressure: the writer waits while maintenance is behind, so that memory stays bounded. It lends a hand, and
+    /// so it learns why maintenance cannot go on, if the disk is full.
+    fn relieve(&self) -> Result<(), StoreError> {
         loop {
             match self.store.pressure() {
-                Pressure::None => return,
+                Pressure::None => return Ok(()),
                 Pressure::Slow(pause) => {
                     std::thread::sleep(pause);
-                    return;
+                    return Ok(());
                 }
-                Pressure::Stop => std::thread::sleep(PRESSURE_PAUSE),
+                Pressure::Stop => {
+                    if !self.store.maintain()? {
+                        std::thread::sleep(PRESSURE_PAUSE);
+                    }
+                }
             }
         }
     }

@@ -111,9 +111,9 @@ impl Worker {
         if let Err(failure) = written.and_then(|()| self.sync(&touched)) {
             self.undo(mark, &touched, &failure);
             for (answer, outcome) in answers {
-                // A refusal rests on nothing that failed; a success did not happen.
-                let reason = failure.to_string();
-                let _ = answer.send(outcome.and(Err(CommitError::Stopped { reason })));
+                // No success happened, and a refusal may rest on one of them.
+                drop(outcome);
+                let _ = answer.send(Err(CommitError::Stopped { reason: failure.to_string() }));
             }
             return;
         }
@@ -127,7 +127,7 @@ impl Worker {
             let _ = answer.send(outcome);
         }
         if let Err(reason) = applied {
-            self.shared.stop(reason);
+            self.shared.stall(reason);
         }
     }
 
@@ -292,7 +292,7 @@ impl Worker {
         match self.write_checkpoint().and_then(|()| self.sync(&touched)) {
             Ok(()) => {
                 if let Err(reason) = self.apply() {
-                    self.shared.stop(reason);
+                    self.shared.stall(reason);
                 }
             }
             Err(failure) => self.undo(mark, &touched, &failure),

@@ -81,7 +81,7 @@ impl Worker {
         }
         self.shared.advance_source(partition, entries);
         self.apply().map_err(|reason| {
-            self.shared.stop(reason.clone());
+            self.shared.stall(reason.clone());
             TakeError::Stopped { reason }
         })?;
         self.shared.health().difference.clone().map_or(Ok(()), Err)

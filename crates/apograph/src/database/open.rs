@@ -1,5 +1,6 @@
 //! Opening a database: journals, stores, and everything that a crash left undone.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -9,9 +10,9 @@ use apograph_format::{PartitionId, View};
 use apograph_journal::{Beginning, Identity, Journal};
 use apograph_store::{Store, StoreError};
 
-use super::applier::Applier;
+use super::applier::{Applier, Compared};
 use super::file::DatabaseFile;
-use super::worker::{Worker, chain};
+use super::worker::{Worker, chain, compare};
 use super::{Database, QUEUE_MAX, Shared, Threads, upkeep};
 use crate::Role;
 use crate::folder::{Folder, FolderError, disk};
@@ -93,21 +94,24 @@ impl Database {
         let mut stores = Vec::new();
         for partition in file.partitions.all() {
             let home = path.join("partitions").join(format!("{partition:0>3}"));
-            let (journal, beginning) = open_journal(&home, &file, settings, partition)?;
+            let (journal, genesis) = open_journal(&home, &file, settings, partition)?;
             let options = settings.store_options(count);
-            let store = Store::open(&home.join("store"), &options, file.keys()?, (beginning.after, beginning.timestamp))
+            let store = Store::open(&home.join("store"), &options, file.trees()?, (genesis.after, genesis.timestamp))
                 .map_err(|error| OpenError::Store { partition, error })?;
             journals.push(journal);
             stores.push(Arc::new(store));
         }
         let is_primary = file.role == Role::Primary;
         let upkeep = upkeep::Upkeep::start(name, &stores);
-        let applier = replay(name, &stores, &mut journals, is_primary)?;
+        let (applier, passed) = replay(name, &stores, &mut journals, is_primary)?;
         let readers = journals.iter().map(Journal::reader).collect();
         let key = folder.signing_key();
         let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, spool);
         let shared = Arc::new(shared);
         find_sources(&shared)?;
+        for compared in passed.values() {
+            compare(&shared, compared);
+        }
         let database = Database::start(shared, journals, applier, upkeep);
         if is_primary {
             database.announce(&folder.identity())?;
@@ -125,12 +129,12 @@ impl Database {
         let mut worker = Worker::new(Arc::clone(&shared), journals, applier);
         // Publishes what recovery found: positions, bytes, and what can be read.
         if let Err(reason) = worker.apply() {
-            shared.stop(reason);
+            shared.stall(reason);
         }
         let thread = std::thread::Builder::new().name(format!("{} worker", shared.name));
         let handle = thread.spawn(move || {
             worker.run(&commands);
-            upkeep.stop();
+            drop(upkeep);
         });
         let handle = handle.expect("the operating system gives a thread at start");
         let threads = Threads { queue, handles: Mutex::new(vec![handle]), shared: Arc::clone(&shared) };
@@ -177,9 +181,9 @@ fn open_journal(
             "cut a torn tail"
         );
     }
-    let start = journal.start();
-    // A journal that begins mid-history needs a store that is at least as far; `replay` finds out.
-    Ok((journal, Beginning { after: start, ..genesis }))
+    // A journal that begins mid-history needs a store that is at least as far: `replay` finds out that a new one,
+    // which stands at the genesis, is not.
+    Ok((journal, genesis))
 }
 
 /// A copy of a derived view may hold entries that it could not apply yet; they count for where it goes on.
@@ -199,13 +203,13 @@ fn find_sources(shared: &Shared) -> Result<(), OpenError> {
 }
 
 /// Brings the stores to the end of the journals. On a primary what is incomplete at the end was never acknowledged,
-/// and is cut; on a copy the rest is still to come.
+/// and is cut; on a copy the rest is still to come. Answers the last checkpoints passed, to be compared.
 fn replay(
     name: &str,
     stores: &[Arc<Store>],
     journals: &mut [Journal],
     is_primary: bool,
-) -> Result<Applier, OpenError> {
+) -> Result<(Applier, BTreeMap<PartitionId, Compared>), OpenError> {
     let recovery = |reason: String| OpenError::Recovery { reason };
     for (index, (store, journal)) in stores.iter().zip(journals.iter()).enumerate() {
         let (at, end, start) = (store.progress().position, journal.end(), journal.start());
@@ -217,11 +221,15 @@ fn replay(
                 end.sequence
             )));
         }
+        let located = journal.reader().locate(&at);
+        located.map_err(|error| recovery(format!("partition {index}: store and journal differ: {}", chain(&error))))?;
     }
     let mut applier = Applier::new(stores, journals.iter().map(Journal::reader).collect());
-    applier.run().map_err(|error| recovery(chain(&error)))?;
+    let mut passed = BTreeMap::new();
+    let pass = |compared: Compared| drop(passed.insert(compared.partition, compared));
+    applier.run(pass).map_err(|error| recovery(chain(&error)))?;
     if !is_primary {
-        return Ok(applier);
+        return Ok((applier, passed));
     }
     let mut cut = 0;
     for (index, journal) in journals.iter_mut().enumerate() {
@@ -236,5 +244,5 @@ fn replay(
         let readers = journals.iter().map(Journal::reader).collect();
         applier = Applier::new(stores, readers);
     }
-    Ok(applier)
+    Ok((applier, passed))
 }

@@ -42,7 +42,10 @@ pub(crate) struct Shared {
 /// What somebody should know.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
+    /// Why the database stopped: it has to be opened again.
     pub(crate) stopped: Option<String>,
+    /// Why something durable could not be applied: it will be tried again.
+    pub(crate) stalled: Option<String>,
     pub(crate) alarms: Vec<String>,
     /// Last checkpoint written or compared, by partition.
     pub(crate) proofs: Vec<Option<Position>>,
@@ -121,7 +124,12 @@ impl Shared {
     }
 
     pub(crate) fn stopped(&self) -> Option<String> {
-        self.health().stopped.clone()
+        let health = self.health();
+        health.stopped.clone().or_else(|| health.stalled.clone())
+    }
+
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.health().stalled.is_some()
     }
 
     pub(crate) fn stopped_error(&self) -> CommitError {
@@ -135,6 +143,22 @@ impl Shared {
         self.health().stopped.get_or_insert(reason);
         // Wake everybody who waits, so that they see it.
         self.visible.send_modify(|_| {});
+    }
+
+    /// Something durable could not be applied. Nothing is taken until it is.
+    pub(crate) fn stall(&self, reason: String) {
+        let known = self.health().stalled.replace(reason.clone());
+        if known.as_ref() != Some(&reason) {
+            tracing::error!(database = %self.name, %reason, "the database cannot apply what is durable");
+        }
+        self.visible.send_modify(|_| {});
+    }
+
+    /// It is applied.
+    pub(crate) fn go_on(&self) {
+        if self.health().stalled.take().is_some() {
+            tracing::info!(database = %self.name, "the database goes on");
+        }
     }
 
     pub(crate) fn alarm(&self, alarm: String) {

@@ -14,9 +14,7 @@ impl Database {
     pub fn status(&self) -> Result<DatabaseStatus, ReadError> {
         let partitions: Vec<PartitionStatus> =
             self.partitioning().all().map(|partition| self.partition_status(partition)).collect::<Result<_, _>>()?;
-        let health = self.shared.health();
-        let (stopped, alarms) = (health.stopped.clone(), health.alarms.clone());
-        drop(health);
+        let (stopped, alarms) = (self.stopped(), self.shared.health().alarms.clone());
         Ok(DatabaseStatus {
             name: self.name().to_owned(),
             id: self.id(),

@@ -30,51 +30,55 @@ impl Upkeep {
         let handles = [1, 2].map(handle).into();
         Upkeep { stop, handles }
     }
+}
 
-    pub(super) fn stop(self) {
+/// Dropping it stops the threads and waits for them, so that nobody holds the stores any more.
+impl Drop for Upkeep {
+    fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        for handle in self.handles {
+        for handle in self.handles.drain(..) {
             let _ = handle.join();
         }
     }
 }
 
 fn maintain(stores: &[Arc<Store>], stop: &AtomicBool) {
-    let mut failing = false;
+    let mut failing = vec![false; stores.len()];
     while !stop.load(Ordering::Acquire) {
         let mut is_more_due = false;
-        for store in stores {
+        for (store, failing) in stores.iter().zip(&mut failing) {
             match store.maintain() {
-                Ok(due) => is_more_due |= due,
-                Err(error) if !failing => {
-                    // Writers feel it as pressure; the store says so again when it is read.
-                    tracing::error!(error = %chain(&error), "a store cannot be maintained");
-                    failing = true;
+                Ok(due) => {
+                    is_more_due |= due;
+                    *failing = false;
                 }
-                Err(_) => {}
+                Err(error) => {
+                    // Said once. Writers meet the same error when they lend a hand under pressure.
+                    if !std::mem::replace(failing, true) {
+                        tracing::error!(error = %chain(&error), "a store cannot be maintained");
+                    }
+                }
             }
         }
-        if !is_more_due || failing {
+        if !is_more_due {
             std::thread::sleep(PAUSE);
         }
     }
 }
 
-/// Takes purged bytes out of store and journal; forgets the purges that are finished. Idempotent.
-pub(super) fn erase(store: &Store, journal: &mut Journal) -> Result<(), String> {
+/// Takes purged bytes out of store and journal; forgets the purges that are finished. Idempotent. Answers whether
+/// something is left to do: a reader holds a file open.
+pub(super) fn erase(store: &Store, journal: &mut Journal) -> Result<bool, String> {
     let pending = store.pending_erasures().map_err(|error| chain(&error))?;
-    let mut finished = Vec::new();
+    let (mut finished, count) = (Vec::new(), pending.len());
     for erasure in pending {
         let names = erasure.payloads.iter().copied().collect();
         journal.erase(&names, erasure.sequence).map_err(|error| chain(&error))?;
-        let is_gone = store.erase(&erasure).map_err(|error| chain(&error))?;
-        // What is written at the purge's own timestamp stays: the next entry makes room for the deletion.
-        if is_gone && erasure.sequence < store.progress().position.sequence {
+        if store.erase(&erasure).map_err(|error| chain(&error))? {
             finished.push(erasure.sequence);
         }
     }
-    if finished.is_empty() {
-        return Ok(());
-    }
-    store.finish_erasures(&finished).map_err(|error| chain(&error))
+    let is_left = finished.len() < count;
+    store.finish_erasures(finished);
+    Ok(is_left)
 }

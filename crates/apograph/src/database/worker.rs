@@ -23,6 +23,8 @@ const GROUP_MAX: usize = 512;
 const IDLE: Duration = Duration::from_millis(250);
 /// Housekeeping happens at least this often, also under load.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// Erasing rewrites tables: while a reader holds an old one open, it is tried again only after this long.
+const ERASE_PAUSE: Duration = Duration::from_secs(3);
 
 pub(super) type CommitAnswer = oneshot::Sender<Result<Committed, CommitError>>;
 
@@ -40,6 +42,9 @@ pub(super) struct Worker {
     pub(super) applier: Applier,
     pub(super) committer: Committer,
     last_upkeep: Instant,
+    /// When purged bytes were last found in a file that a reader holds open.
+    last_erase: Option<Instant>,
+    last_attempt: Instant,
 }
 
 /// Why journals could not take what the worker has for them.
@@ -59,7 +64,8 @@ pub(super) enum JournalFailure {
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, journals: Vec<Journal>, applier: Applier) -> Worker {
         let committer = Committer::new(&shared, &applier, &journals);
-        Worker { shared, journals, applier, committer, last_upkeep: Instant::now() }
+        let now = Instant::now();
+        Worker { shared, journals, applier, committer, last_upkeep: now, last_attempt: now, last_erase: None }
     }
 
     /// Works until it is told to stop or nobody can ask any more.
@@ -79,6 +85,7 @@ impl Worker {
                     }
                 }
             }
+            self.try_again_if_stalled();
             if self.shared.stopped().is_none() {
                 self.write_checkpoint_if_due(false);
                 if self.last_upkeep.elapsed() > UPKEEP {
@@ -100,8 +107,13 @@ impl Worker {
                     return true;
                 }
                 Command::Commit(transaction, answer) => {
+                    // What a purge takes, and what it leaves, is known when everything before it is applied.
+                    let is_alone = transaction.purges();
+                    if is_alone {
+                        self.commit_group(std::mem::take(&mut group));
+                    }
                     group.push((*transaction, answer));
-                    if group.len() < GROUP_MAX {
+                    if group.len() < GROUP_MAX && !is_alone {
                         next = queue.try_recv().ok();
                     }
                 }
@@ -127,16 +139,35 @@ impl Worker {
         })
     }
 
-    /// Makes durable what was appended to these partitions.
+    /// Makes durable what was appended to these partitions: in all of them, or in none unless the database stops.
     pub(super) fn sync(&mut self, touched: &[PartitionId]) -> Result<(), JournalFailure> {
+        let failed = |error| match error {
+            SyncError::Write(failure) => JournalFailure::Write(chain(&failure)),
+            SyncError::Poisoned(failure) => JournalFailure::Fatal(chain(&failure)),
+        };
         for partition in touched {
             let Some(journal) = self.journals.get_mut(usize::from(partition.0)) else { continue };
-            journal.sync().map_err(|error| match error {
-                SyncError::Write(failure) => JournalFailure::Write(chain(&failure)),
-                SyncError::Poisoned(failure) => JournalFailure::Fatal(chain(&failure)),
-            })?;
+            journal.write_out().map_err(failed)?;
+        }
+        for partition in touched {
+            let Some(journal) = self.journals.get_mut(usize::from(partition.0)) else { continue };
+            journal.sync().map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Something durable could not be applied, because the disk is full, say. Starts over from what the stores have, as
+    /// an opening would, until it works.
+    fn try_again_if_stalled(&mut self) {
+        if !self.shared.is_stalled() || self.last_attempt.elapsed() < IDLE {
+            return;
+        }
+        self.applier = Applier::new(&self.shared.stores, self.journals.iter().map(Journal::reader).collect());
+        match self.apply() {
+            Ok(()) => self.shared.go_on(),
+            Err(reason) => self.shared.stall(reason),
+        }
+        self.last_attempt = Instant::now();
     }
 
     /// Takes back what was appended and not synced.
@@ -151,11 +182,8 @@ impl Worker {
 
     /// Applies what is durable, shows it, remembers it as acknowledged.
     pub(super) fn apply(&mut self) -> Result<(), String> {
-        let before = self.applier.applied();
-        let compared = self.applier.run().map_err(|error| chain(&error))?;
-        for compared in compared {
-            self.compare(&compared);
-        }
+        let shared = &self.shared;
+        self.applier.run(|compared| compare(shared, &compared)).map_err(|error| chain(&error))?;
         let applied = self.applier.applied();
         for (index, journal) in self.journals.iter_mut().enumerate() {
             let partition = PartitionId(u16::try_from(index).unwrap_or(u16::MAX));
@@ -168,37 +196,12 @@ impl Worker {
                 self.shared.epoch.fetch_max(position.epoch, Ordering::AcqRel);
             }
         }
-        if applied > before {
+        if applied > self.shared.visible() {
             self.shared.visible.send_replace(applied);
         }
         Ok(())
     }
 
-    /// A checkpoint was passed: does this server have what the primary says?
-    fn compare(&mut self, compared: &Compared) {
-        let view = self.shared.view();
-        let expected = compared.checkpoint.digest(view);
-        let found = compared.found.iter().find(|(held, _, _)| *held == view);
-        if let (Some(expected), Some((_, found, documents))) = (expected, found) {
-            if expected.digest == *found && expected.documents == *documents {
-                self.shared.set_proof(compared.partition, compared.at);
-                self.shared.health().difference = None;
-            } else {
-                self.shared.health().difference = Some(TakeError::Diverged {
-                    partition: compared.partition.0,
-                    at: compared.at,
-                    expected: expected.digest,
-                    found: *found,
-                });
-                self.shared.alarm(format!(
-                    "partition {} differs from the primary at checkpoint {}: digest {found} of {documents} documents, expected {} of {}",
-                    compared.partition, compared.at, expected.digest, expected.documents
-                ));
-            }
-        }
-    }
-
-    /// Wakes readers of this view of the journal.
     pub(super) fn is_primary(&self) -> bool {
         self.shared.file.role == Role::Primary && self.shared.view() == View::Full
     }
@@ -214,6 +217,8 @@ impl Worker {
     fn keep_house(&mut self) -> Result<(), String> {
         let now = Timestamp(super::state::now_us());
         let count = self.shared.partitioning.count();
+        let erase = self.last_erase.is_none_or(|at| at.elapsed() > ERASE_PAUSE);
+        let mut erasing = false;
         for (store, journal) in self.shared.stores.iter().zip(&mut self.journals) {
             let persisted = store.persisted().map_err(|error| chain(&error))?;
             let needed = persisted.map_or(0, |progress| progress.position.sequence);
@@ -223,7 +228,15 @@ impl Worker {
             for gone in journal.retire(&retention).map_err(|error| chain(&error))? {
                 tracing::info!(database = %self.shared.name, segment = %gone.path.display(), "retired a segment");
             }
-            super::upkeep::erase(store, journal)?;
+            if erase {
+                erasing |= super::upkeep::erase(store, journal)?;
+            }
+            if let Some(horizon) = self.shared.settings.horizon(now, store.horizon()) {
+                store.raise_horizon(horizon.min(self.applier.applied())).map_err(|error| chain(&error))?;
+            }
+        }
+        if erase {
+            self.last_erase = erasing.then(Instant::now);
         }
         Ok(())
     }
@@ -241,6 +254,34 @@ impl Worker {
             if let Err(error) = store.flush() {
                 tracing::warn!(%error, "the store was not flushed; the next start replays more");
             }
+        }
+    }
+}
+
+/// A checkpoint was passed: does this server have what the primary says?
+pub(super) fn compare(shared: &Shared, compared: &Compared) {
+    let view = shared.view();
+    let expected = compared.checkpoint.digest(view);
+    let found = compared.found.iter().find(|(held, _, _)| *held == view);
+    if let (Some(expected), Some((_, found, documents))) = (expected, found) {
+        if expected.digest == *found && expected.documents == *documents {
+            shared.set_proof(compared.partition, compared.at);
+            let mut health = shared.health();
+            let is_healed = |difference: &mut TakeError| {
+                matches!(difference, TakeError::Diverged { partition, .. } if *partition == compared.partition.0)
+            };
+            health.difference.take_if(is_healed);
+        } else {
+            shared.health().difference = Some(TakeError::Diverged {
+                partition: compared.partition.0,
+                at: compared.at,
+                expected: expected.digest,
+                found: *found,
+            });
+            shared.alarm(format!(
+                "partition {} differs from the primary at checkpoint {}: digest {found} of {documents} documents, expected {} of {}",
+                compared.partition, compared.at, expected.digest, expected.documents
+            ));
         }
     }
 }

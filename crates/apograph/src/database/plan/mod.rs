@@ -17,7 +17,7 @@ use apograph_format::{Change, ContentFact, Cursor, Hash, PartitionId, Timestamp}
 
 use crate::error::{CommitError, Refusal, TransactionRefusal};
 use crate::spool::SpooledContent;
-use crate::transaction::{Action, CursorMove, Operation, OperationResult, Transaction};
+use crate::transaction::{CursorMove, Operation, OperationResult, Transaction};
 
 pub(crate) use overlay::{Overlay, State, newest_cursor};
 
@@ -99,8 +99,7 @@ fn check_whole(transaction: &Transaction) -> Result<(), TransactionRefusal> {
     if let Some((what, max, found)) = limits.into_iter().find(|(_, max, found)| found > max) {
         return Err(TransactionRefusal::TooLarge { what, max, found });
     }
-    let purges = operations.iter().any(|operation| matches!(operation.action, Action::Purge));
-    if purges && operations.len() > 1 {
+    if transaction.purges() && operations.len() > 1 {
         return Err(TransactionRefusal::PurgeNotAlone);
     }
     Ok(())

@@ -36,7 +36,6 @@ impl Overlay {
         self.versions.extend(other.versions);
         self.bodies.extend(other.bodies);
         self.contents.extend(other.contents);
-        self.payloads.extend(other.payloads);
         self.cursors.extend(other.cursors);
     }
 }
@@ -122,9 +121,9 @@ impl<'a> State<'a> {
         self.transaction.contents.insert((partition, content.hash), (content.clone(), sources));
     }
 
-    /// Remembers that a payload travels to this partition; `false` if it did already in this group.
+    /// Remembers that a payload travels to this partition; `false` if it does already in this transaction.
     pub(crate) fn add_payload(&mut self, partition: PartitionId, hash: Hash) -> bool {
-        !self.group.payloads.contains(&(partition, hash)) && self.transaction.payloads.insert((partition, hash))
+        self.transaction.payloads.insert((partition, hash))
     }
 
     pub(crate) fn store(&self, partition: PartitionId) -> &Store {
