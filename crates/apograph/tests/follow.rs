@@ -1,4 +1,11 @@
 //! A primary, a replica, a staging server and a replica of the replica, without HTTP: what arrives is what was done.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod support;
 
@@ -48,7 +55,10 @@ fn a_copy_resumes_wherever_it_was_interrupted() {
     for partitions in [1, 3] {
         let mut servers = Servers::start(partitions);
         for n in 0..40 {
-            servers.commit([put(&format!("/d/{}", n % 7), &format!("text {n}")), put("/shared", &format!("{n}"))]);
+            servers.commit([
+                put(&format!("/d/{}", n % 7), &format!("text {n}")),
+                put("/shared", &format!("{n}")),
+            ]);
             if n % 3 == 0 {
                 servers.commit([publish(&format!("/d/{}", n % 7))]);
             }

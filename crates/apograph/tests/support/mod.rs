@@ -1,15 +1,16 @@
 //! Servers without HTTP, and the exact-copy check that every test of several servers ends with.
 
 #![allow(dead_code, reason = "not every test uses everything")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use apograph::format::{Frame, PartitionId, Properties, Uri, View};
-use apograph::status::PartitionStatus;
+use apograph::format::{DigestKey, Frame, PartitionId, Properties, Uri, View};
 use apograph::settings::{DatabaseSettings, ServerSettings, SourceSettings};
+use apograph::status::PartitionStatus;
 use apograph::transaction::{Action, ContentBytes, ContentChange, Precondition, Put, Transaction};
-use apograph::{Database, Folder, Operation, Role};
+use apograph::{Database, Folder, OpenError, Operation, Role};
 use bytes::BytesMut;
 
 const NAMES: [(&str, Role, &str); 4] = [
@@ -19,21 +20,30 @@ const NAMES: [(&str, Role, &str); 4] = [
     ("staging", Role::Staging, "replica"),
 ];
 
+/// Whoever has not settled after so long never does.
+const SETTLING_MAX: std::time::Duration = std::time::Duration::from_secs(120);
+
 pub struct Servers {
-    dir: tempfile::TempDir,
     open: BTreeMap<&'static str, (Folder, Database)>,
+    dir: tempfile::TempDir,
 }
 
 impl Servers {
     pub fn start(partitions: u16) -> Servers {
-        let dir = tempfile::tempdir().unwrap();
+        Servers::start_in(tempfile::tempdir().unwrap(), partitions)
+    }
+
+    pub fn start_in(dir: tempfile::TempDir, partitions: u16) -> Servers {
         let mut servers = Servers { dir, open: BTreeMap::new() };
         for (name, role, source) in NAMES {
             let mut settings = DatabaseSettings::new(role);
             settings.partitions = partitions;
             settings.segment_bytes_max = Some(64 << 10);
-            settings.source = (!source.is_empty())
-                .then(|| SourceSettings { url: source.into(), token_file: "none".into(), database: None });
+            settings.source = (!source.is_empty()).then(|| SourceSettings {
+                url: source.into(),
+                token_file: "none".into(),
+                database: None,
+            });
             let settings = ServerSettings {
                 name: name.into(),
                 listen: "127.0.0.1:1".into(),
@@ -51,6 +61,15 @@ impl Servers {
             servers.open.insert(name, (folder, database));
         }
         servers
+    }
+
+    /// Stops a server, does something to its folder, and opens it again.
+    pub fn tamper(&mut self, name: &'static str, tamper: impl FnOnce(&Path)) -> Result<(), OpenError> {
+        let (folder, database) = self.open.remove(name).unwrap();
+        database.shutdown();
+        drop((folder, database));
+        tamper(&self.path(name));
+        self.try_open(name)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -76,12 +95,54 @@ impl Servers {
     /// Stops and opens every server again.
     pub fn restart(&mut self) {
         for (name, _, _) in NAMES {
-            let (folder, database) = self.open.remove(name).unwrap();
+            self.restart_one(name);
+        }
+    }
+
+    /// Stops and opens one server again.
+    pub fn restart_one(&mut self, name: &'static str) {
+        self.tamper(name, |_| {}).unwrap();
+    }
+
+    /// Goes on with what a server that was killed now would find: a copy of its folder, taken while it is idle.
+    pub fn crash(&mut self, name: &'static str) {
+        let (home, copy) = (self.path(name), self.path("copy"));
+        snapshot(&home, &copy);
+        let swap = |home: &Path| {
+            std::fs::remove_dir_all(home).unwrap();
+            std::fs::rename(&copy, home).unwrap();
+        };
+        self.tamper(name, swap).unwrap();
+    }
+
+    pub fn open_again(&mut self, name: &'static str) {
+        self.try_open(name).unwrap();
+    }
+
+    pub fn is_open(&self, name: &str) -> bool {
+        self.open.contains_key(name)
+    }
+
+    /// Closes all servers.
+    pub fn close(&mut self) {
+        for (folder, database) in std::mem::take(&mut self.open).into_values() {
             database.shutdown();
-            drop((folder, database));
-            let folder = Folder::open(&self.path(name)).unwrap();
-            let database = folder.database("main").unwrap().unwrap();
-            self.open.insert(name, (folder, database));
+            drop((database, folder));
+        }
+    }
+
+    fn try_open(&mut self, name: &'static str) -> Result<(), OpenError> {
+        let folder = Folder::open(&self.path(name))?;
+        let database = folder.database("main")?.unwrap();
+        self.open.insert(name, (folder, database));
+        Ok(())
+    }
+
+    /// Waits until the primary has nothing left to do: its last checkpoint is written, purged bytes are erased.
+    pub fn settle_primary(&self) {
+        while !is_settled(&self.primary()) {
+            // Readers hold the files open that a purge wants to take bytes out of.
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 
@@ -100,7 +161,8 @@ impl Servers {
         for (index, (name, _, source)) in NAMES.into_iter().enumerate().skip(1) {
             let (source, copy) = (self.database(source), self.database(name));
             for partition in copy.partitioning().all() {
-                let choice = seed.wrapping_mul(31).wrapping_add(index as u64 * 7 + u64::from(partition.0) * 3) % 5;
+                let choice =
+                    seed.wrapping_mul(31).wrapping_add(index as u64 * 7 + u64::from(partition.0) * 3) % 5;
                 if choice > 1 {
                     pump(&source, &copy, partition, 1, choice as usize);
                 }
@@ -133,17 +195,17 @@ impl Servers {
     }
 
     fn settle(&mut self) {
+        let begun = std::time::Instant::now();
         loop {
+            let stuck = || NAMES.map(|(name, _, _)| self.database(name).status().unwrap());
+            assert!(begun.elapsed() < SETTLING_MAX, "it never settles: {:#?}", stuck());
             self.follow();
-            let status = self.primary().status().unwrap();
-            let is_proven = |partition: &PartitionStatus| partition.last_checkpoint == Some(partition.journal_end);
-            let erasures = |(name, _, _): &(&str, Role, &str)| {
-                self.database(name).status().unwrap().partitions.iter().map(|p| p.erasures_pending).sum::<u64>()
-            };
-            if status.partitions.iter().all(is_proven) && NAMES.iter().map(erasures).sum::<u64>() == 0 {
+            let erasures = |(name, _, _): &(&str, Role, &str)| erasures_pending(&self.database(name));
+            if is_settled(&self.primary()) && NAMES.iter().map(erasures).sum::<u64>() == 0 {
                 break;
             }
-            std::thread::yield_now();
+            // Readers hold the files open that a purge wants to take bytes out of.
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
         self.follow();
     }
@@ -155,6 +217,15 @@ impl Servers {
             assert!(!found, "{name}: {} holds the canary", path.display());
         }
     }
+}
+
+fn is_settled(primary: &Database) -> bool {
+    let is_proven = |partition: &PartitionStatus| partition.last_checkpoint == Some(partition.journal_end);
+    primary.status().unwrap().partitions.iter().all(is_proven) && erasures_pending(primary) == 0
+}
+
+fn erasures_pending(database: &Database) -> u64 {
+    database.status().unwrap().partitions.iter().map(|partition| partition.erasures_pending).sum()
 }
 
 /// Moves up to `bytes` (and at most `count` entries) from a source to a copy; answers whether anything moved.
@@ -185,8 +256,55 @@ pub fn export(database: &Database, view: View) -> Vec<String> {
     database.export(view, None).unwrap().map(Result::unwrap).collect()
 }
 
+/// The key of a view's digests, as the data folder holds it.
+pub fn digest_key(home: &Path, view: View) -> DigestKey {
+    let file = std::fs::read(home.join("databases/main/database.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    let keys: Vec<(View, String)> = serde_json::from_value(file["digest_keys"].clone()).unwrap();
+    let (_, key) = keys.iter().find(|(of, _)| *of == view).unwrap();
+    DigestKey::from_bytes(hex::decode(key).unwrap().try_into().unwrap())
+}
+
+/// Copies a folder as it stands at one moment: again, if a file changed meanwhile.
+pub fn snapshot(from: &Path, to: &Path) {
+    loop {
+        let before = stamps(from);
+        let copied = copy_folder(from, to);
+        if copied.is_ok() && before.is_some() && stamps(from) == before {
+            return;
+        }
+        std::fs::remove_dir_all(to).unwrap();
+        // Readers hold the files open that a purge wants to take bytes out of.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+pub fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry?.file_name()));
+        if path.is_dir() { copy_folder(&path, &to)? } else { std::fs::copy(&path, &to).map(drop)? }
+    }
+    Ok(())
+}
+
+/// Path, length and time of change of every file; none while files come and go.
+fn stamps(folder: &Path) -> Option<BTreeMap<PathBuf, (u64, std::time::SystemTime)>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).ok()? {
+        let path = entry.ok()?.path();
+        let metadata = path.metadata().ok()?;
+        if metadata.is_dir() {
+            found.extend(stamps(&path)?);
+        } else {
+            found.insert(path, (metadata.len(), metadata.modified().ok()?));
+        }
+    }
+    Some(found)
+}
+
 /// Bytes of all segments of all partitions, by partition and file name without its prefix.
-fn segments(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn segments(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files(folder)
         .into_iter()
         .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "segment"))
@@ -197,11 +315,15 @@ fn segments(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push((path.clone(), std::fs::read(path).unwrap())) }
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push((path.clone(), std::fs::read(path).unwrap()))
+        }
     }
     found
 }

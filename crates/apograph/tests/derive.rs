@@ -1,0 +1,148 @@
+//! The published view is a pure function of the source: however often a copy is interrupted, it gets the same entries.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod support;
+
+use apograph::Database;
+use apograph::format::{Entry, EntryKind, Frame, PartitionId, Payload, Position, SourcePoint, View};
+use apograph::transaction::Action;
+use bytes::BytesMut;
+use support::{Servers, operation, publish, put, put_content, trash, uri};
+
+fn genesis(database: &Database, view: View, partition: PartitionId) -> Position {
+    Position::beginning(database.id().genesis(view, partition))
+}
+
+/// All derived entries behind a place, in pieces of about so many bytes.
+fn derive(
+    source: &Database,
+    partition: PartitionId,
+    from: Position,
+    at: Option<SourcePoint>,
+    bytes: usize,
+) -> Vec<Entry> {
+    let mut feed = source.feed(partition, View::Published, from, at).unwrap();
+    let mut entries = Vec::new();
+    while let Some(piece) = feed.next(bytes).unwrap() {
+        let mut piece = BytesMut::from(&piece[..]);
+        while let Some(frame) = Frame::take(&mut piece).unwrap() {
+            let Frame::Entry(entry) = frame else { panic!("an entry was expected") };
+            entries.push(entry);
+        }
+    }
+    entries
+}
+
+/// Where a copy stands in the source's journal when it has these entries.
+fn source_point(source: &Database, partition: PartitionId, had: &[Entry]) -> Option<SourcePoint> {
+    let ahead = had.iter().rev().take_while(|entry| entry.header().kind == EntryKind::Contents).count();
+    let (whole, _) = had.split_at(had.len() - ahead);
+    let position = match whole.last() {
+        Some(last) => last.facts().unwrap().source().unwrap(),
+        None if ahead == 0 => return None,
+        None => genesis(source, View::Full, partition),
+    };
+    Some(SourcePoint { position, entries: u32::try_from(ahead).unwrap() })
+}
+
+/// Resumes behind every entry, and answers all of them.
+fn check_resuming(source: &Database, partition: PartitionId) -> Vec<Entry> {
+    let beginning = genesis(source, View::Published, partition);
+    let all = derive(source, partition, beginning, None, usize::MAX);
+    assert_eq!(derive(source, partition, beginning, None, 1), all);
+    for had in 1..=all.len() {
+        let (had, rest) = all.split_at(had);
+        let from = had.last().unwrap().position();
+        let found = derive(source, partition, from, source_point(source, partition, had), usize::MAX);
+        assert!(found == rest, "{partition}: behind entry {}", from.sequence);
+    }
+    all
+}
+
+#[test]
+fn a_derivation_that_is_interrupted_anywhere_gives_the_same_entries() {
+    for partitions in [1, 2] {
+        let mut servers = Servers::start(partitions);
+        let primary = servers.primary();
+        let large = |seed: u32| {
+            let mut spool = primary.spool();
+            let bytes =
+                (0..18_000_000_u32).map(|n| (n.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 24) as u8);
+            spool.write(&bytes.collect::<Vec<_>>()).unwrap();
+            spool.finish().unwrap()
+        };
+        for n in 0..30 {
+            let at = format!("/{}", n % 7);
+            // Large enough that segments end all the time.
+            servers.commit([put(&at, &format!("{n}").repeat(2_000)), put("/draft", &"d".repeat(9_000))]);
+            if n % 2 == 0 {
+                servers.commit([publish(&at)]);
+            }
+        }
+        servers.commit([put_content("/large", large(0)), publish("/large"), publish("/draft")]);
+        servers.commit([
+            put_content("/twin", large(5)),
+            put("/small", "beside"),
+            publish("/twin"),
+            publish("/small"),
+        ]);
+        servers.commit([operation("/1", Action::Move { to: uri("/moved") }), trash("/2")]);
+        servers.commit([operation("/3", Action::Withdraw)]);
+        servers.settle_primary();
+        let before: Vec<_> =
+            primary.partitioning().all().map(|partition| check_resuming(&primary, partition)).collect();
+        assert!(before.iter().flatten().any(|entry| entry.header().kind == EntryKind::Contents));
+
+        servers.commit([operation("/large", Action::Purge)]);
+        servers.commit([operation("/4", Action::Purge)]);
+        servers.settle_primary();
+        for (partition, before) in primary.partitioning().all().zip(before) {
+            let after = check_resuming(&primary, partition);
+            assert!(after.len() > before.len() || partitions > 1);
+            for (before, after) in before.iter().zip(&after) {
+                assert_eq!((before.header(), before.facts_bytes()), (after.header(), after.facts_bytes()));
+                let same = |(before, after): (Payload, Payload)| {
+                    after == before || after == Payload::erased(before.hash, before.bytes.len())
+                };
+                let payloads = |entry: &Entry| entry.payloads().map(Result::unwrap).collect::<Vec<_>>();
+                assert!(payloads(before).into_iter().zip(payloads(after)).all(same));
+            }
+        }
+        servers.check_exact();
+    }
+}
+
+#[test]
+fn what_is_live_only_inside_a_transaction_never_leaves() {
+    let mut servers = Servers::start(1);
+    servers.commit([put("/a", "one, shown"), publish("/a")]);
+    servers.commit([
+        put("/a", "two CANARY-BETWEEN"),
+        publish("/a"),
+        put("/a", "three, shown"),
+        publish("/a"),
+    ]);
+    servers.commit([put("/b", "CANARY-BETWEEN b"), publish("/b"), operation("/b", Action::Withdraw)]);
+    servers.commit([
+        put("/c", "CANARY-BETWEEN c"),
+        publish("/c"),
+        trash("/c"),
+        operation("/a", Action::Withdraw),
+    ]);
+    servers.commit([put("/d", "d, shown"), publish("/d"), operation("/d", Action::Move { to: uri("/e") })]);
+    servers.check_exact();
+    servers.check_absent("staging", b"CANARY-BETWEEN");
+    let heads = |at: &str| servers.staging().head(&uri(at), None).unwrap();
+    assert!(
+        heads("/b").is_none() && heads("/c").is_none() && heads("/d").is_none(),
+        "what never was there is not taken back either"
+    );
+    assert!(heads("/a").unwrap().live.is_none());
+    assert!(heads("/e").unwrap().live.is_some());
+}

@@ -1,0 +1,137 @@
+//! What a purge must not take, and what it must: reproductions of defects that the model found or might have.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod support;
+
+use apograph::format::{Properties, View};
+use apograph::read::Which;
+use apograph::transaction::{Action, ContentBytes, Put, Transaction};
+use apograph::{Database, Operation};
+use support::{Servers, operation, publish, put, put_content, transaction, uri};
+
+fn purge(at: &str) -> Operation {
+    operation(at, Action::Purge)
+}
+
+/// Hands transactions over together, so that they share a sync.
+fn commit_together(primary: &Database, transactions: Vec<Transaction>) {
+    let pending: Vec<_> = transactions.into_iter().map(|one| primary.submit(one).unwrap()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for pending in pending {
+        runtime.block_on(pending).unwrap();
+    }
+}
+
+fn content(database: &Database, at: &str) -> Vec<u8> {
+    let document = database.document(&uri(at), Which::Working, None).unwrap();
+    let content = document.version.content.unwrap();
+    database
+        .content(&uri(at), &content, 0..content.bytes)
+        .unwrap()
+        .flat_map(|piece| piece.unwrap().to_vec())
+        .collect()
+}
+
+fn spooled(primary: &Database, bytes: &[u8]) -> ContentBytes {
+    let mut spool = primary.spool();
+    spool.write(bytes).unwrap();
+    spool.finish().unwrap()
+}
+
+#[test]
+fn a_content_that_comes_back_after_a_purge_stays() {
+    let mut servers = Servers::start(1);
+    servers.commit([put("/a", "the same text")]);
+    servers.commit([purge("/a")]);
+    servers.commit([put("/b", "the same text"), publish("/b")]);
+    servers.check_exact();
+    servers.restart();
+    servers.check_exact();
+    for server in ["primary", "replica", "staging"] {
+        let database = servers.database(server);
+        let which = database.document(&uri("/b"), Which::Live, None).unwrap();
+        let read = database.content(&uri("/b"), &which.version.content.unwrap(), 0..100).unwrap();
+        let read: Vec<_> = read.map(Result::unwrap).collect();
+        assert_eq!(read.concat(), b"the same text", "{server}");
+    }
+}
+
+#[test]
+fn a_purge_leaves_what_follows_it_in_the_same_group() {
+    let mut servers = Servers::start(1);
+    let primary = servers.primary();
+    for round in 0..20 {
+        let text = format!("text of round {round}");
+        servers.commit([put("/a", &text)]);
+        let after = transaction([put("/b", &text)]);
+        commit_together(&primary, vec![transaction([purge("/a")]), after]);
+        assert_eq!(content(&primary, "/b"), text.as_bytes());
+    }
+    servers.check_exact();
+    assert_eq!(content(&primary, "/b"), b"text of round 19");
+}
+
+#[test]
+fn contents_that_share_a_chunk_are_purged_one_by_one() {
+    let mut servers = Servers::start(1);
+    let primary = servers.primary();
+    let shared: Vec<u8> = (0..1_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let of = |tail: &str| [&shared, tail.as_bytes()].concat();
+    servers.commit([put_content("/a", spooled(&primary, &of("CANARY-A")))]);
+    servers.commit([put_content("/b", spooled(&primary, &of("CANARY-B"))), publish("/b")]);
+    servers.commit([purge("/a")]);
+    servers.check_exact();
+    assert!(content(&primary, "/b") == of("CANARY-B"));
+    servers.check_absent("primary", b"CANARY-A");
+    // Two contents of one document: what only they share goes with them.
+    servers.commit([put_content("/b", spooled(&primary, &of("CANARY-C")))]);
+    servers.commit([purge("/b")]);
+    servers.check_exact();
+    for server in ["primary", "replica", "staging"] {
+        servers.check_absent(server, b"CANARY-B");
+        servers.check_absent(server, &shared[1_000..1_064]);
+    }
+}
+
+#[test]
+fn equal_versions_of_one_group_are_published_with_their_contents() {
+    let mut servers = Servers::start(1);
+    let primary = servers.primary();
+    for round in 0..20 {
+        let both = ["a", "b"].map(|name| format!("/{round}/{name}"));
+        let same = both
+            .clone()
+            .map(|at| Transaction { time: Some(7), ..transaction([put(&at, &format!("{round}"))]) });
+        commit_together(&primary, same.into());
+        commit_together(&primary, both.map(|at| transaction([publish(&at)])).into());
+    }
+    servers.check_exact();
+    assert_eq!(support::export(&servers.staging(), View::Published).len(), 41);
+}
+
+#[test]
+fn a_large_body_that_travels_ahead_is_published_with_its_content() {
+    let mut servers = Servers::start(1);
+    let properties = Properties::parse(&format!(r#"{{"long":"{}"}}"#, "x".repeat(200_000))).unwrap();
+    let operations = (0..60).map(|n| {
+        let Operation { action: Action::Put(put), uri, precondition } =
+            put(&format!("/{n}"), &format!("text {n}"))
+        else {
+            unreachable!("it is a put")
+        };
+        let comment = Some(format!("comment {n}"));
+        let put = Put { properties: Some(properties.clone()), comment, ..put };
+        Operation { action: Action::Put(put), uri, precondition }
+    });
+    servers.primary().commit(Transaction { operations: operations.collect(), ..transaction([]) }).unwrap();
+    let all = (0..60).map(|n| publish(&format!("/{n}"))).collect();
+    servers.primary().commit(Transaction { operations: all, ..transaction([]) }).unwrap();
+    servers.check_exact();
+    assert_eq!(content(&servers.staging(), "/59"), b"text 59");
+}
