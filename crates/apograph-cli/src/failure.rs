@@ -267,7 +267,10 @@ fn problem_next(problem: &Problem) -> Option<String> {
                 .to_owned(),
         ),
         (_, Some(url)) => Some(format!("send edits to the primary: --server {url}")),
-        _ => problem.next.clone(),
+        _ => match problem.text("moved_to") {
+            Some(uri) => Some(format!("it was moved: apograph get {uri}")),
+            None => problem.next.clone(),
+        },
     }
 }
 

@@ -29,6 +29,9 @@ pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Documents or versions on one page, unless asked otherwise.
 pub const PAGE_ITEMS_DEFAULT: usize = 100;
 
+/// Moves that one page of a document's history follows; the next page goes on from there.
+pub const HISTORY_MOVES_MAX: usize = 100;
+
 /// Connections at once; more wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Reads that block a thread at once; more wait their turn.
@@ -44,6 +47,9 @@ pub const COPIES_MAX: usize = 1_024;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A body may pause for this long.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that takes no byte of its answer for this long is gone. Not for journals: a copy may be busy applying, and
+/// heartbeats tell both sides who is there.
+pub const WRITE_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for `at_least`: beyond it a client does better to ask again.
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Heartbeats on an idle stream.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod error;
+pub(crate) mod patience;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,9 +1,15 @@
 //! Why something was not done. Small structs with the facts; codes and statuses are the server's business.
 
+use std::io;
 use std::time::Duration;
 
 use apograph_format::{Position, Timestamp, Token, Uri, View};
+use apograph_journal::CreateError;
+use apograph_store::StoreError;
+use apograph_store::engine::EngineError;
 
+use crate::OpenError;
+use crate::folder::FolderError;
 use crate::spool::SpoolError;
 
 /// This server does not take edits of this database.
@@ -49,7 +55,7 @@ pub enum CommitError {
     Busy,
     /// The state could not be read.
     #[error(transparent)]
-    Store(#[from] apograph_store::StoreError),
+    Store(#[from] StoreError),
 }
 
 /// Why one operation cannot be done.
@@ -199,7 +205,7 @@ pub enum ReadError {
     },
     /// The store failed: damage, or the disk.
     #[error(transparent)]
-    Store(#[from] apograph_store::StoreError),
+    Store(#[from] StoreError),
 }
 
 /// Why waiting for a token ended without it.
@@ -280,7 +286,9 @@ pub enum TakeError {
         reason: String,
     },
     /// The copy differs from its source.
-    #[error("partition {partition} differs from its source at the checkpoint {at}: digest {found}, expected {expected}")]
+    #[error(
+        "partition {partition} differs from its source at the checkpoint {at}: digest {found}, expected {expected}"
+    )]
     Diverged {
         /// The partition.
         partition: u16,
@@ -297,4 +305,115 @@ pub enum TakeError {
         /// Why.
         reason: String,
     },
+}
+
+/// What a failure of this server comes from: it decides what a person can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Stored bytes are not what they were.
+    Damage,
+    /// The disk is full.
+    DiskFull,
+    /// Another process has it open.
+    InUse,
+    /// It was written by another version of this software.
+    Version,
+    /// Something else: the log says what.
+    Other,
+}
+
+impl Cause {
+    /// Of an answer of the operating system.
+    pub fn of_io(error: &io::Error) -> Cause {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::DiskFull,
+            _ => Cause::Other,
+        }
+    }
+
+    /// Of a failure of a store.
+    pub fn of_store(error: &StoreError) -> Cause {
+        match error {
+            StoreError::Damaged { .. } | StoreError::Payload { .. } | StoreError::Entry(_) => Cause::Damage,
+            StoreError::Chunk { error, .. } => Cause::of_io(error),
+            StoreError::Engine(EngineError::Damaged { .. }) => Cause::Damage,
+            StoreError::Engine(EngineError::Io { source, .. }) => Cause::of_io(source),
+            StoreError::Engine(EngineError::InUse { .. }) => Cause::InUse,
+            StoreError::Engine(EngineError::Format { .. }) => Cause::Version,
+            StoreError::Engine(_) | StoreError::Order { .. } => Cause::Other,
+        }
+    }
+
+    /// Of a reason that is kept as text, because it outlives its error and is shown in the status.
+    fn of_reason(reason: &str) -> Cause {
+        let is_full = |kind: io::ErrorKind| reason.contains(&io::Error::from(kind).to_string());
+        if is_full(io::ErrorKind::StorageFull) || reason.contains("(os error 28)") {
+            Cause::DiskFull
+        } else if reason.contains("damaged") {
+            Cause::Damage
+        } else {
+            Cause::Other
+        }
+    }
+}
+
+impl CommitError {
+    /// What it comes from, if this server failed. A transaction that is durable is never said to have met a full disk:
+    /// whoever reads that may believe that nothing was kept.
+    pub fn comes_from(&self) -> Cause {
+        match self {
+            CommitError::Stopped { reason } if reason.starts_with("durable") => Cause::Other,
+            CommitError::Stopped { reason } => Cause::of_reason(reason),
+            CommitError::Store(error) => Cause::of_store(error),
+            CommitError::Spool(SpoolError::Disk(error)) => Cause::of_io(error),
+            _ => Cause::Other,
+        }
+    }
+}
+
+impl OpenError {
+    /// What it comes from.
+    pub fn comes_from(&self) -> Cause {
+        use apograph_journal::OpenError as Journal;
+        let of_journal = |error: &Journal| match error {
+            Journal::Damaged(_) | Journal::Shorter { .. } | Journal::Foreign { .. } => Cause::Damage,
+            Journal::Locked { .. } => Cause::InUse,
+            Journal::Format { .. } => Cause::Version,
+            Journal::Io(failure) => Cause::of_io(&failure.error),
+            Journal::Empty { .. } => Cause::Other,
+        };
+        match self {
+            OpenError::Journal { error, .. } => of_journal(error),
+            OpenError::Create { error: CreateError::Io(failure), .. } => Cause::of_io(&failure.error),
+            OpenError::Create { error: CreateError::Open(error), .. } => of_journal(error),
+            OpenError::Store { error, .. } => Cause::of_store(error),
+            OpenError::Folder(FolderError::Disk { error, .. }) => Cause::of_io(error),
+            OpenError::DigestKey { .. } => Cause::Damage,
+            // A full disk stops recovery, too, and damages nothing.
+            OpenError::Recovery { reason } => match Cause::of_reason(reason) {
+                Cause::DiskFull => Cause::DiskFull,
+                _ => Cause::Damage,
+            },
+            _ => Cause::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_of_reasons_kept_as_text() {
+        let full = io::Error::from_raw_os_error(28);
+        let stopped = |reason: String| CommitError::Stopped { reason }.comes_from();
+        assert_eq!(stopped(format!("the journal cannot be written: {full}")), Cause::DiskFull);
+        assert_eq!(stopped(format!("x: {}", io::Error::from(io::ErrorKind::StorageFull))), Cause::DiskFull);
+        assert_eq!(stopped(format!("durable, but not applied: {full}")), Cause::Other);
+        assert_eq!(stopped("the store is damaged: payload".to_owned()), Cause::Damage);
+        assert_eq!(Cause::of_io(&full), Cause::DiskFull);
+        let recovery = |reason: String| OpenError::Recovery { reason }.comes_from();
+        assert_eq!(recovery("store and journal differ".to_owned()), Cause::Damage);
+        assert_eq!(recovery(full.to_string()), Cause::DiskFull);
+    }
 }

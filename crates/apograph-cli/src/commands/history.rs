@@ -33,16 +33,17 @@ impl History {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let (client, printer) = (global.client()?, Printer::new(global.output));
         let mut left = self.limit.unwrap_or(usize::MAX);
-        let mut before = self.before;
+        let (mut uri, mut before) = (self.uri.clone(), self.before);
         while left > 0 {
             let asked = left.min(PAGE_ITEMS);
-            let page = client.history(&global.database, &self.uri, before, asked).await?;
+            let page = client.history(&global.database, &uri, before, asked).await?;
             left = left.saturating_sub(page.versions.len());
             for version in &page.versions {
                 printer.value(version, |version| in_words(version, &self.uri))?;
             }
             let Some(next) = page.next_before else { break };
             before = Some(next);
+            uri = page.next_uri.unwrap_or(uri);
         }
         Ok(())
     }
@@ -50,7 +51,7 @@ impl History {
 
 fn in_words(item: &HistoryItem, asked: &Uri) -> String {
     let id: String = item.id.to_string().chars().take(12).collect();
-    let elsewhere = if item.uri == *asked { String::new() } else { format!("  {}", item.uri) };
+    let elsewhere = if item.uri == *asked { String::new() } else { format!("  as {}", item.uri) };
     let content = item.content.as_ref().map_or_else(
         || "no content".to_owned(),
         |content| format!("{} bytes {}", content.bytes, content.media_type),

@@ -70,6 +70,12 @@ pub(crate) async fn from_git(
 ) -> Result<Summary, Failure> {
     let repository = Repository::open(repository)?;
     let main_line = repository.main_line(branch)?;
+    if let Some(named) = &main_line.instead_of {
+        let only = &main_line.branch;
+        Printer::new(global.output).note(&format!(
+            "{named}, which the repository's head names, has no commits: importing {only}, its only branch"
+        ));
+    }
     let bar = progress::count(global.output, "importing", Some(main_line.commits));
     let run =
         Run { client, database: global.database.clone(), repository, main_line, prefix: prefix.to_owned() };

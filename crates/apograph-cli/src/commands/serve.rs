@@ -1,8 +1,10 @@
 //! `apograph serve`.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use apograph::error::Cause;
 use apograph_server::{ServeError, ServeOptions};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,8 +77,14 @@ impl Interruption {
 /// Starts the log; a second start changes nothing.
 pub(crate) fn start_log(format: OutputFormat, default: &str) {
     let filter = EnvFilter::try_from_env("APOGRAPH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        // A log on a full disk must not take the server down.
+        .log_internal_errors(false)
+        .with_target(false);
     let started = match format {
         OutputFormat::Text => log.try_init(),
         OutputFormat::Json => log.json().try_init(),
@@ -87,12 +95,31 @@ pub(crate) fn start_log(format: OutputFormat, default: &str) {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Failure {
-        let damaged = matches!(error, ServeError::Database { .. });
+        let is_damage =
+            matches!(&error, ServeError::Database { error, .. } if error.comes_from() == Cause::Damage);
+        if is_damage {
+            return Failure::Open(Box::new(error));
+        }
+        let next = match &error {
+            ServeError::PortTaken { .. } => {
+                Some("stop what listens there, or choose another port with --listen")
+            }
+            ServeError::Database { error, .. } => match error.comes_from() {
+                Cause::DiskFull => Some("free space on its disk, then start it again"),
+                Cause::InUse => Some("stop the process that has it open"),
+                Cause::Version => Some("use the version of apograph that made it"),
+                Cause::Damage | Cause::Other => None,
+            },
+            _ => None,
+        };
         match error {
             ServeError::Folder(error) => error.into(),
             ServeError::Tokens(error) => error.into(),
-            error if damaged => Failure::Open(Box::new(error)),
-            error => Failure::local("the server does not run", error),
+            error => Failure::Local {
+                what: "the server does not run".to_owned(),
+                source: Box::new(error),
+                next: next.map(str::to_owned),
+            },
         }
     }
 }

@@ -120,7 +120,9 @@ fn link_in_words(link: &LinkStatus, now: i64) -> String {
     if let Some(at) = link.lag.last_contact_age_ms {
         text.push_str(&format!("  contact    {} ago\n", age(at)));
     }
+    // The proof of a link out is at the copy.
     match (&link.last_proof, link.lag.last_proof_age_ms) {
+        _ if link.direction == LinkDirection::Out => {}
         (Some(proof), Some(ms)) => text.push_str(&format!(
             "  proof      equal up to {} ({}), {} ago\n",
             proof.timestamp.to_rfc3339(),
@@ -133,6 +135,9 @@ fn link_in_words(link: &LinkStatus, now: i64) -> String {
 }
 
 fn lag_in_words(lag: &LinkLag) -> String {
+    if (lag.entries, lag.oldest_unapplied_age_ms) == (Some(0), Some(0)) {
+        return "nothing".to_owned();
+    }
     let parts = [
         lag.entries.map(|entries| format!("{entries} entries")),
         lag.bytes.map(|bytes| format!("{bytes} bytes")),

@@ -14,6 +14,10 @@ pub struct HistoryPage {
     pub uri: Uri,
     /// Its versions; those from before a move stand under the old URI.
     pub versions: Vec<HistoryItem>,
+    /// Where the next page is, if that is another URI: the one that the document was moved from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub next_uri: Option<Uri>,
     /// The value of `before` for the next page, if there may be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_before: Option<u64>,

@@ -70,8 +70,8 @@ impl Stream {
             }
             match chunks.next().await {
                 Ok(Some(bytes)) => buffer.extend_from_slice(&bytes),
-                Ok(None) => return self.ended(None),
-                Err(cut) => return self.ended(Some(cut.to_string())),
+                Ok(None) => return self.ended("the source ended the stream".to_owned()),
+                Err(cut) => return self.ended(cut.to_string()),
             }
         }
     }
@@ -130,8 +130,8 @@ impl Stream {
         let _ = self.news.send(news).await;
     }
 
-    fn ended(&self, detail: Option<String>) -> End {
-        End { event: Event::Ended(self.request.partition), detail }
+    fn ended(&self, detail: String) -> End {
+        End { event: Event::Ended(self.request.partition), detail: Some(detail) }
     }
 
     /// What never was a journal comes from something else than Apograph.

@@ -49,6 +49,23 @@ pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
     }
 }
 
+/// What a source says that does not fit what a copy holds, with the facts.
+pub(super) fn misfit(greeting: &Greeting, held: Option<&Held>) -> Option<String> {
+    let held = held?;
+    if greeting.database != held.database {
+        return Some(format!(
+            "the source has database {}, this copy is of {}",
+            greeting.database, held.database
+        ));
+    }
+    if greeting.partitions != held.partitions {
+        let (there, here) = (greeting.partitions, held.partitions);
+        return Some(format!("the source has {there} partitions, this copy {here}"));
+    }
+    let (found, pinned) = (greeting.primary?, held.primary?);
+    (found != pinned).then(|| format!("the primary's key is {found}, this copy knows {pinned}"))
+}
+
 /// What a copy holds.
 pub(super) fn held(database: &Database) -> Held {
     Held {

@@ -52,6 +52,8 @@ pub(super) struct Worker {
     proof: Option<LinkProof>,
     proven: Vec<Option<Position>>,
     detail: Option<String>,
+    /// What the log said last: a link that asks again in vain does not say it again.
+    logged: String,
     since: i64,
     reported: Instant,
 }
@@ -75,6 +77,7 @@ impl Worker {
             proof: None,
             proven: Vec::new(),
             detail: None,
+            logged: String::new(),
             reported: begun,
             app,
             role,
@@ -91,7 +94,9 @@ impl Worker {
         let shutdown = self.app.shutdown.clone();
         loop {
             let due = self.due.unwrap_or_else(Instant::now);
+            // First of all: streams that end because the server stops are no news.
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 () = sleep_until(due), if self.due.is_some() => {
                     self.due = None;
@@ -143,12 +148,17 @@ impl Worker {
         if state == State::Following {
             self.detail = None;
         }
-        if state == before {
+        if state == before || self.app.shutdown.is_cancelled() {
             return;
         }
         self.since = clock::now_us();
         let reason = self.reason().unwrap_or_default();
+        let is_news = state == State::Following || reason != self.logged;
+        if state != State::Connecting {
+            self.logged.clone_from(&reason);
+        }
         match state {
+            State::Stopped(_) | State::Waiting if !is_news => {}
             State::Stopped(_) => tracing::warn!(database = self.name, reason, "the link stopped"),
             State::Waiting => tracing::info!(database = self.name, reason, "the link waits for its source"),
             State::Connecting => tracing::debug!(database = self.name, "the link connects"),
@@ -191,7 +201,9 @@ impl Worker {
                 let greeting = greet::greeting(&handshake);
                 self.client = Some(client);
                 self.handshake = Some(handshake);
-                (Event::Greeted(greeting), None)
+                let held = self.database.as_ref().map(greet::held);
+                let misfit = greet::misfit(&greeting, held.as_ref());
+                (Event::Greeted(greeting), misfit)
             }
         }
     }
@@ -343,7 +355,11 @@ impl Worker {
     fn reason(&self) -> Option<String> {
         let detail = self.detail.as_deref();
         match self.link.state().reason() {
-            None => detail.filter(|_| self.link.state() != State::Following).map(str::to_owned),
+            None => detail.filter(|_| self.link.state() != State::Following).map(|detail| {
+                format!(
+                    "unavailable: {detail}; it is asked again by itself: start the source, or check its url"
+                )
+            }),
             Some(reason) => {
                 let detail = detail.map(|detail| format!("{detail}; ")).unwrap_or_default();
                 Some(format!("{reason}: {detail}{}", reason.next()))

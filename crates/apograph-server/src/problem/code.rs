@@ -87,7 +87,7 @@ codes! {
     ShuttingDown = 503 "shutting-down" "The server stops" "try again after `retry-after`",
     // What does not pass.
     Stopped = 503 "stopped" "The database does not take writes" "see `stopped` in /v1/status, repair the cause, restart the server",
-    DiskFull = 507 "disk-full" "The disk refused" "free space at the server; nothing was kept",
-    Damaged = 500 "damaged" "Stored bytes are not what they were" "see /v1/status; restore from a copy",
+    DiskFull = 507 "disk-full" "The disk refused" "free space at the server, then send it again; nothing of it was kept",
+    Damaged = 500 "damaged" "Stored bytes are not what they were" "see its log; restore the server from a copy",
     Failed = 500 "failed" "The server failed" "see its log",
 }

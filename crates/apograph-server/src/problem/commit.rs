@@ -1,6 +1,6 @@
 //! Why a transaction was refused.
 
-use apograph::error::{CommitError, ReadOnly, Refusal, TransactionRefusal};
+use apograph::error::{Cause, CommitError, ReadOnly, Refusal, TransactionRefusal};
 use apograph::spool::SpoolError;
 use apograph_format::Uri;
 
@@ -8,14 +8,18 @@ use super::{Code, Refused};
 
 impl From<CommitError> for Refused {
     fn from(error: CommitError) -> Refused {
+        let cause = error.comes_from();
         match error {
             CommitError::ReadOnly(read_only) => read_only.into(),
             CommitError::Refused { index, uri, refusal } => refused(&uri, &refusal).with("operation", index),
             CommitError::Transaction(refusal) => refusal.into(),
             CommitError::Spool(error) => error.into(),
-            CommitError::Stopped { .. } => Code::Stopped.because(error.to_string()),
+            CommitError::Stopped { .. } => match cause {
+                Cause::Other => Code::Stopped.because(error.to_string()),
+                cause => super::failed_by(cause, &error),
+            },
             CommitError::Busy => Code::Busy.because(error.to_string()),
-            CommitError::Store(error) => super::failed(&error),
+            CommitError::Store(error) => super::failed_by(cause, &error),
         }
     }
 }
@@ -72,7 +76,7 @@ pub(super) fn refused(uri: &Uri, refusal: &Refusal) -> Refused {
             let expires = apograph_format::timestamp::rfc3339(*expires);
             problem.with("owner", owner.as_str()).with("expires", expires)
         }
-        Refusal::Trashed { moved_to } => problem.with_some("moved_to", moved_to.as_ref().map(Uri::as_str)),
+        Refusal::Trashed { moved_to } => problem.moved_to(moved_to.as_ref()),
         _ => problem,
     }
 }

@@ -13,8 +13,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use apograph::error::Cause;
 use apograph_client::media_type;
 use apograph_client::types::Problem;
+use apograph_format::Uri;
 
 pub use code::Code;
 
@@ -47,6 +49,20 @@ pub(crate) fn failed(error: &dyn std::error::Error) -> Refused {
     Code::Failed.because("the server failed; its log says how")
 }
 
+/// The same, when it is known what it comes from.
+pub(crate) fn failed_by(cause: Cause, error: &dyn std::error::Error) -> Refused {
+    let code = match cause {
+        Cause::Damage => Code::Damaged,
+        Cause::DiskFull => Code::DiskFull,
+        Cause::InUse | Cause::Version | Cause::Other => return failed(error),
+    };
+    tracing::error!(error = %Chain(error), code = code.as_str(), "the server failed");
+    code.because(match cause {
+        Cause::DiskFull => "the server's disk is full",
+        _ => "stored bytes are not what they were; the server's log says which",
+    })
+}
+
 /// An error and its causes.
 struct Chain<'a>(&'a dyn std::error::Error);
 
@@ -75,6 +91,13 @@ impl Refused {
             Some(value) => self.with(member, value),
             None => self,
         }
+    }
+
+    /// The document goes on elsewhere, if it does.
+    pub(crate) fn moved_to(mut self, uri: Option<&Uri>) -> Refused {
+        let Some(uri) = uri else { return self };
+        self.problem.next = Some(format!("it was moved: read it at {uri}"));
+        self.with("moved_to", uri.as_str())
     }
 
     /// Its kind.

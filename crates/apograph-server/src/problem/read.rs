@@ -1,6 +1,6 @@
 //! Why a read, or the wait before it, ended without an answer.
 
-use apograph::error::{ReadError, WaitError};
+use apograph::error::{Cause, ReadError, WaitError};
 
 use super::commit::refused;
 use super::{Code, Refused};
@@ -16,7 +16,7 @@ impl From<ReadError> for Refused {
             ReadError::Ahead { visible, .. } => Code::Ahead.because(detail).with("visible", visible.0),
             ReadError::NoSuchView { .. } => Code::NoSuchView.because(detail),
             ReadError::Erased { uri } => Code::Erased.because(detail).with("uri", uri.as_str()),
-            ReadError::Store(error) => super::failed(&error),
+            ReadError::Store(error) => super::failed_by(Cause::of_store(&error), &error),
         }
     }
 }

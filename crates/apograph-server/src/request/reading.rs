@@ -25,6 +25,7 @@ pub(crate) struct ReadParams {
 }
 
 /// What a reader wants, after the wait for it.
+#[derive(Clone, Copy)]
 pub(crate) struct Reading {
     pub(crate) which: Which,
     /// The time of the answer: the one asked for, or now.

@@ -13,7 +13,7 @@ use apograph::Database;
 use apograph::transaction::{Action, ContentBytes, ContentChange, Operation, Put};
 use apograph_format::{Content, Token, Uri};
 
-use super::commit;
+use super::{commit, documents};
 use crate::app::App;
 use crate::limits::SPOOL_PIECE_BYTES;
 use crate::problem::{Answer, Code};
@@ -32,9 +32,9 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Answer {
     let reading = reading::begin(&database, &headers, &asked).await?;
-    let (reader, at) = (database.clone(), uri.clone());
-    let read = move || reader.document(&at, reading.which, Some(reading.at));
-    let document = app.blocking(read).await?;
+    let at = reading.at;
+    let (reader, wanted) = (database.clone(), uri.clone());
+    let document = app.blocking(move || documents::read_document(&reader, &wanted, &reading)).await?;
     let none = || {
         Code::NoContent.because(format!("version {} of {uri} has no content", document.version_ref.number))
     };
@@ -45,9 +45,9 @@ pub(super) async fn get(
     }
     let range = range::parse(asked_range(&headers, &precondition::etag(&id)), content.bytes)?;
     let bytes = range.clone().unwrap_or(0..content.bytes);
-    let (at, read) = (document.uri.clone(), content.clone());
+    let (from, read) = (document.uri.clone(), content.clone());
     let (opening, wanted) = (database.clone(), bytes.clone());
-    let reader = app.blocking(move || opening.content(&at, &read, wanted)).await?;
+    let reader = app.blocking(move || opening.content(&from, &read, wanted)).await?;
     let mut response = Response::new(stream::body(&app, reader));
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -59,7 +59,7 @@ pub(super) async fn get(
     set(&mut response, header::ETAG, precondition::etag(&id));
     let version = HeaderName::from_static(apograph_client::header::VERSION);
     set(&mut response, version, document.version_ref.number.to_string());
-    commit::set_token(&mut response, &Token { epoch: database.epoch(), timestamp: reading.at });
+    commit::set_token(&mut response, &Token { epoch: database.epoch(), timestamp: at });
     Ok(response)
 }
 

@@ -8,10 +8,12 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 
 use apograph::Database;
+use apograph::error::{ReadError, Refusal};
 use apograph::read::Document;
 use apograph::transaction::{Action, Operation};
 use apograph_client::media_type;
 use apograph_client::types::DocumentRequest;
+use apograph_format::Uri;
 
 use super::{commit, shape};
 use crate::app::App;
@@ -19,7 +21,7 @@ use crate::limits::{DOCUMENT_BYTES_MAX, INLINE_CONTENT_BYTES_MAX};
 use crate::problem::{Answer, Refused};
 use crate::request::params::Params;
 use crate::request::path::AtDocument;
-use crate::request::reading::{self, ReadParams};
+use crate::request::reading::{self, ReadParams, Reading};
 use crate::request::{body, json, precondition, transaction};
 use crate::tokens::Principal;
 
@@ -32,7 +34,7 @@ pub(super) async fn get(
 ) -> Answer {
     let reading = reading::begin(&database, &headers, &asked).await?;
     let read = move || {
-        let document = database.document(&uri, reading.which, Some(reading.at))?;
+        let document = read_document(&database, &uri, &reading)?;
         let body = short_text(&database, &document);
         Ok::<_, Refused>((document, body))
     };
@@ -48,6 +50,17 @@ pub(super) async fn get(
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)
+}
+
+/// One version of a document. A refusal says where the document went, if it was moved.
+pub(super) fn read_document(database: &Database, uri: &Uri, reading: &Reading) -> Answer<Document> {
+    let error = match database.document(uri, reading.which, Some(reading.at)) {
+        Ok(document) => return Ok(document),
+        Err(error) => error,
+    };
+    let is_nothing_live = matches!(&error, ReadError::Refused { refusal: Refusal::NotPublished, .. });
+    let head = if is_nothing_live { database.head(uri, Some(reading.at))? } else { None };
+    Err(Refused::from(error).moved_to(head.and_then(|head| head.moved_to).as_ref()))
 }
 
 /// Saves a new version.

@@ -27,6 +27,7 @@ use crate::limits::{HEARTBEAT_GAP_MIN, HEARTBEAT_INTERVAL, STREAM_PIECE_BYTES};
 use crate::problem::{Answer, Code};
 use crate::request::params::{self, Params};
 use crate::request::path::InPartition;
+use crate::serve::patience::Patience;
 use crate::stream::broken;
 use crate::tokens::{Principal, TokenRole};
 
@@ -49,9 +50,11 @@ fn yes() -> bool {
 pub(super) async fn get(
     State(app): State<App>,
     Extension(principal): Extension<Principal>,
+    Extension(patience): Extension<Patience>,
     InPartition { database, partition }: InPartition,
     Params(asked): Params<JournalParams>,
 ) -> Answer {
+    patience.set(true);
     let view =
         view_for(&principal, params::parse("view", asked.view.as_deref())?.unwrap_or(database.view()))?;
     let from: Option<Position> = params::parse("from", Some(asked.from.as_str()))?;

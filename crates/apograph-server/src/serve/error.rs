@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use apograph::OpenError;
 use apograph::folder::FolderError;
 
 use crate::tokens::TokenError;
@@ -23,7 +24,7 @@ pub enum ServeError {
         name: String,
         /// Why.
         #[source]
-        error: Box<dyn std::error::Error + Send + Sync>,
+        error: Box<OpenError>,
     },
     /// The settings name no address.
     #[error("{found:?} in server.json is no address to listen on; write something like 127.0.0.1:7701")]
@@ -32,7 +33,7 @@ pub enum ServeError {
         found: String,
     },
     /// Somebody else listens there.
-    #[error("port {} is taken at {}; stop what listens there, or choose another with --listen", address.port(), address.ip())]
+    #[error("port {} is taken at {}", address.port(), address.ip())]
     PortTaken {
         /// Where.
         address: SocketAddr,

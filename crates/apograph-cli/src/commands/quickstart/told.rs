@@ -57,7 +57,7 @@ fn in_words(layout: &Layout, content: &str, late: &[String]) -> String {
         text.push_str(&format!("  not up to date yet: {line}\n"));
     }
     text.push_str(&format!(
-        "\nData, and the tokens of each server in its folder tokens/: {}\n\nTry, in another terminal:\n\n",
+        "\nEverything lies in {}; the tokens of each server are in its folder tokens/.\n\nTry, in another terminal:\n\n",
         layout.dir.display()
     ));
     if primary.url() != "http://127.0.0.1:7700" {

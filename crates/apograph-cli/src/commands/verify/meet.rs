@@ -20,7 +20,12 @@ pub(super) struct Pair {
 
 /// Compares at the newest timestamp that either shows, and gives the other one `wait` to reach it; after that at the
 /// newest one that both show.
-pub(super) async fn meet(one: &Side, other: &Side, view: Option<View>, wait: Duration) -> Result<Pair, Failure> {
+pub(super) async fn meet(
+    one: &Side,
+    other: &Side,
+    view: Option<View>,
+    wait: Duration,
+) -> Result<Pair, Failure> {
     let (here, there) = tokio::join!(one.client.status(), other.client.status());
     let (here, there) = (here?, there?);
     let (here, there) = (one.find(&here)?, other.find(&there)?);
@@ -71,7 +76,8 @@ fn common_view(here: &DatabaseStatus, there: &DatabaseStatus, view: Option<View>
     let common = views.find(|known| {
         view.is_none_or(|view| view == *known) && here.view(*known).is_some() && there.view(*known).is_some()
     });
-    common.ok_or_else(|| Failure::Usage("the two servers hold no view in common that was asked for".to_owned()))
+    common
+        .ok_or_else(|| Failure::Usage("the two servers hold no view in common that was asked for".to_owned()))
 }
 
 impl Side {

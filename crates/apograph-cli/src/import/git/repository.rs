@@ -23,6 +23,8 @@ pub(crate) struct MainLine {
     pub(crate) root: Oid,
     /// Commits reachable from the head, side branches included: the number of transactions of a full import.
     pub(crate) commits: u64,
+    /// The branch that the repository's head names, if that has no commits: a bundle's head often does.
+    pub(crate) instead_of: Option<String>,
 }
 
 impl Repository {
@@ -45,16 +47,18 @@ impl Repository {
 
     /// Resolves `branch`, or the repository's head.
     pub(crate) fn main_line(&self, branch: Option<&str>) -> Result<MainLine, GitError> {
-        // `show-ref` takes a name as it is; `rev-parse` would read `main^2` as an expression.
-        let (branch, head) = match branch {
-            Some(name) => {
-                let reference = format!("refs/heads/{name}");
-                let arguments = ["--verify", "--hash", "--", &reference];
-                (name.to_owned(), process::run(&self.path, "show-ref", &arguments))
-            }
+        let (branch, head, instead_of) = match branch {
+            Some(name) => (name.to_owned(), self.branch_head(name), None),
             None => {
                 let arguments = ["--verify", "--quiet", "HEAD^{commit}"];
-                (self.head_branch()?, process::run(&self.path, "rev-parse", &arguments))
+                let head = process::run(&self.path, "rev-parse", &arguments);
+                let (named, branches) = (self.head_branch()?, self.branches()?);
+                match (&head, branches.as_slice()) {
+                    (Err(GitError::Failed { .. }), [only]) => {
+                        (only.clone(), self.branch_head(only), Some(named))
+                    }
+                    _ => (named, head, None),
+                }
             }
         };
         let head = match head {
@@ -68,7 +72,13 @@ impl Repository {
         let root = oid("rev-list", &process::run(&self.path, "rev-list", &roots)?)?;
         let count = process::run(&self.path, "rev-list", &["--count", head.as_str()])?;
         let commits = count.parse().map_err(|_| unexpected("rev-list", &count))?;
-        Ok(MainLine { branch, head, root, commits })
+        Ok(MainLine { branch, head, root, commits, instead_of })
+    }
+
+    /// `show-ref` takes a name as it is; `rev-parse` would read `main^2` as an expression.
+    fn branch_head(&self, name: &str) -> Result<String, GitError> {
+        let reference = format!("refs/heads/{name}");
+        process::run(&self.path, "show-ref", &["--verify", "--hash", "--", &reference])
     }
 
     /// Streams the commits of the main line, the first one first, one object name a line.

@@ -58,6 +58,19 @@ fn main_lines_are_looked_up() {
 }
 
 #[test]
+fn a_head_without_commits_leaves_no_doubt_if_there_is_one_branch() {
+    let written = written();
+    git(written.path(), &["branch", "-q", "-D", "work"], b"");
+    git(written.path(), &["symbolic-ref", "HEAD", "refs/heads/absent"], b"");
+    let line = written.repository.main_line(None).unwrap();
+    assert_eq!((line.branch.as_str(), line.instead_of.as_deref()), ("main", Some("absent")));
+    assert_eq!(written.repository.main_line(Some("main")).unwrap().instead_of, None);
+    git(written.path(), &["branch", "-q", "other", "main"], b"");
+    let error = written.repository.main_line(None).unwrap_err();
+    assert_eq!(error.to_string(), "the repository has no commits on absent; its branches: main, other");
+}
+
+#[test]
 fn a_shallow_clone_is_refused() {
     let written = written();
     let folder = tempfile::tempdir().unwrap();
