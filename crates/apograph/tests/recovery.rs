@@ -102,7 +102,9 @@ fn transactions_are_cut_where_a_partition_lacks_its_part() {
                 );
             }
             // Nothing of what was cut comes back, and new transactions go on behind it.
-            database.commit(transaction([put(&a, "new"), put(&c, "new")])).unwrap();
+            let committed = database.commit(transaction([put(&a, "new"), put(&c, "new")])).unwrap();
+            let head = database.head(&uri(&c), None).unwrap().unwrap();
+            assert_eq!(head.changed, committed.timestamp(), "{present:?}: what was acknowledged is seen");
             let then = state(&database);
             database.shutdown();
             drop((folder, database));
@@ -372,9 +374,10 @@ fn a_full_disk_loses_nothing_and_half_does_nothing() {
     let filler = disk.fill(0);
     let all = uris(&primary);
     for n in 0..20 {
-        let text = format!("{n}").repeat(3_000);
-        let stopped =
-            primary.commit(transaction([put(&all[0], &text), put(&all[1], &text), put(&all[2], &text)]));
+        // The disk has no room for what goes to one partition, perhaps for what goes to the others.
+        let large = format!("{n}").repeat(30_000);
+        let text = |at: usize| if at == n % 3 { large.as_str() } else { "small" };
+        let stopped = primary.commit(transaction([0, 1, 2].map(|at| put(&all[at], text(at)))));
         assert!(matches!(stopped, Err(CommitError::Stopped { .. })), "{stopped:?}");
         assert_eq!(state(&primary), before);
     }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use apograph_format::limits::FACTS_BYTES_MAX;
 use apograph_format::packing::pack;
 use apograph_format::{
-    Checkpoint, ContentsFacts, Entry, EntryHeader, Facts, Hash, Participants, PartitionId, Payload,
-    Position, Published, Scope, ServerKey, SignedDigest, Timestamp, Token, TransactionFacts, View,
+    Checkpoint, ContentsFacts, Entry, EntryHeader, Facts, Hash, Participants, PartitionId, Payload, Position,
+    Published, Scope, ServerKey, SignedDigest, Timestamp, Token, TransactionFacts, View,
 };
 use apograph_journal::Journal;
 use apograph_replication::published::shows;
@@ -56,17 +56,17 @@ impl Committer {
         Committer {
             epoch: shared.epoch(),
             last: applier.applied(),
-            last_published: stores.iter().map(|store| store.progress().last_published).max().unwrap_or_default(),
+            last_published: stores
+                .iter()
+                .map(|store| store.progress().last_published)
+                .max()
+                .unwrap_or_default(),
             since_checkpoint: u64::from(is_due),
         }
     }
 
     fn mark(&self) -> Mark {
-        Mark {
-            last: self.last,
-            last_published: self.last_published,
-            since_checkpoint: self.since_checkpoint,
-        }
+        Mark { last: self.last, last_published: self.last_published, since_checkpoint: self.since_checkpoint }
     }
 
     fn go_back(&mut self, mark: Mark) {
@@ -117,17 +117,24 @@ impl Worker {
             }
             return;
         }
-        let applied = self.apply();
+        let applied = self.apply().and_then(|()| match self.applier.applied() {
+            applied if applied < self.committer.last => {
+                Err(format!("what is durable is not whole after {applied}"))
+            }
+            _ => Ok(()),
+        });
+        if let Err(reason) = &applied {
+            self.shared.stall(reason.clone());
+        }
         for (answer, outcome) in answers {
             // Durable, but this server cannot show it: the fate is known, the answer says so.
             let outcome = outcome.and_then(|committed| match &applied {
                 Ok(()) => Ok(committed),
-                Err(reason) => Err(CommitError::Stopped { reason: format!("durable, but not applied: {reason}") }),
+                Err(reason) => {
+                    Err(CommitError::Stopped { reason: format!("durable, but not applied: {reason}") })
+                }
             });
             let _ = answer.send(outcome);
-        }
-        if let Err(reason) = applied {
-            self.shared.stall(reason);
         }
     }
 
@@ -154,8 +161,7 @@ impl Worker {
     ) -> Result<Committed, WriteError> {
         let timestamp = self.committer.last.next(now_us());
         let shared = std::sync::Arc::clone(&self.shared);
-        let mut state =
-            State::new(&shared.stores, shared.partitioning, self.applier.applied(), overlay);
+        let mut state = State::new(&shared.stores, shared.partitioning, self.applier.applied(), overlay);
         let planned = plan(transaction, timestamp, &mut state).map_err(WriteError::Refused)?;
         let results = planned.results.clone();
         self.write_plan(planned, timestamp, touched)?;
@@ -233,7 +239,9 @@ impl Worker {
         let read = |planned: &PlannedPayload| {
             let bytes: Bytes = match &planned.from {
                 PayloadSource::Memory(bytes) => bytes.clone(),
-                PayloadSource::Spool(spooled, index) => spooled.chunk(*index).map_err(|error| failed(&error))?,
+                PayloadSource::Spool(spooled, index) => {
+                    spooled.chunk(*index).map_err(|error| failed(&error))?
+                }
                 PayloadSource::Store(partition) => {
                     let store = self.shared.store(*partition);
                     let bytes = store.map(|store| store.payload(&planned.hash)).transpose();
