@@ -9,8 +9,11 @@ mod layers;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Finds what is wrong with the project.
+type Check = fn(&Path) -> Vec<String>;
+
 fn main() -> ExitCode {
-    let checks: &[(&str, fn(&Path) -> Vec<String>)] = &[("layers", layers::check), ("docs", docs::check)];
+    let checks: &[(&str, Check)] = &[("layers", layers::check), ("docs", docs::check)];
     let wanted = std::env::args().nth(1).unwrap_or_default();
     if wanted == "import-rate" {
         let arguments: Vec<String> = std::env::args().skip(2).collect();

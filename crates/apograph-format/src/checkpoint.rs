@@ -180,7 +180,7 @@ mod tests {
         for altered in [
             SignedDigest { view: View::Published, ..signed.clone() },
             SignedDigest { digest: Hash::of(b"other"), ..signed.clone() },
-            SignedDigest { documents: 8, ..signed.clone() },
+            SignedDigest { documents: 8, ..signed },
         ] {
             assert!(altered.verify(&signer, &scope).is_err());
         }

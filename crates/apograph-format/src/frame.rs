@@ -244,7 +244,7 @@ mod tests {
         beat.verify(&beat.signer, DatabaseId([1; 16]), PartitionId(0)).unwrap();
         assert!(beat.verify(&beat.signer, DatabaseId([1; 16]), PartitionId(1)).is_err());
         assert!(beat.verify(&beat.signer, DatabaseId([2; 16]), PartitionId(0)).is_err());
-        let later = Heartbeat { visible: Timestamp(9), ..beat.clone() };
+        let later = Heartbeat { visible: Timestamp(9), ..beat };
         assert!(later.verify(&beat.signer, DatabaseId([1; 16]), PartitionId(0)).is_err());
     }
 }

@@ -306,7 +306,8 @@ pub(crate) mod tests {
 
     #[test]
     fn impossible_fields_are_refused() {
-        let cases: [(&str, fn(&mut EntryHeader)); 6] = [
+        type Spoil = fn(&mut EntryHeader);
+        let cases: [(&str, Spoil); 6] = [
             ("facts_bytes", |h| h.facts_bytes = u32::MAX),
             ("payloads_bytes", |h| h.payloads_bytes = u64::MAX),
             ("sequence", |h| h.sequence = 0),

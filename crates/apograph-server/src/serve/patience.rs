@@ -110,14 +110,14 @@ mod tests {
         (Patient::new(here, patience.clone(), Duration::from_millis(20)), there, patience)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_stops_reading_is_cut_off() {
         let (mut here, _there, _) = pair();
         let error = here.write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_journal_may_stand_still_and_a_slow_reader_is_no_dead_one() {
         let (mut here, mut there, patience) = pair();
         patience.set(true);
@@ -133,11 +133,12 @@ mod tests {
         let reader = tokio::spawn(async move {
             let mut byte = [0];
             for _ in 0..40 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(15)).await;
                 there.read_exact(&mut byte).await.unwrap();
             }
+            there
         });
         here.write_all(&[0; 56]).await.unwrap();
-        reader.await.unwrap();
+        drop(reader.await.unwrap());
     }
 }
