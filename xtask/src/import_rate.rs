@@ -28,7 +28,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), String> {
     }
     let (export_s, import_s) = (median(exports), median(imports));
     let with = if copies { " with a replica and a staging server" } else { "" };
-    println!("medians of {RUNS}: fast-export {export_s:.2} s, import{with} {import_s:.2} s, ratio {:.2}", export_s / import_s);
+    println!(
+        "medians of {RUNS}: fast-export {export_s:.2} s, import{with} {import_s:.2} s, ratio {:.2}",
+        export_s / import_s
+    );
     Ok(())
 }
 
@@ -40,7 +43,8 @@ fn export(repository: &str, branch: &str) -> Result<(f64, String), String> {
         .spawn()
         .map_err(|error| format!("git: {error}"))?;
     let stream = git.stdout.take().ok_or("git has no output")?;
-    let count = Command::new("wc").arg("-c").stdin(stream).output().map_err(|error| format!("wc: {error}"))?;
+    let count =
+        Command::new("wc").arg("-c").stdin(stream).output().map_err(|error| format!("wc: {error}"))?;
     git.wait().map_err(|error| format!("git: {error}"))?;
     Ok((started.elapsed().as_secs_f64(), String::from_utf8_lossy(&count.stdout).trim().to_owned()))
 }

@@ -14,7 +14,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("apograph-client", &["apograph-format"]),
     ("apograph-carriers", &["apograph-format", "apograph-replication", "apograph-client"]),
     ("apograph", &["apograph-format", "apograph-journal", "apograph-store", "apograph-replication"]),
-    ("apograph-server", &["apograph-format", "apograph-replication", "apograph", "apograph-carriers", "apograph-client"]),
+    (
+        "apograph-server",
+        &["apograph-format", "apograph-replication", "apograph", "apograph-carriers", "apograph-client"],
+    ),
     ("apograph-cli", &["apograph-format", "apograph", "apograph-client", "apograph-server"]),
     ("xtask", &[]),
 ];

@@ -30,3 +30,4 @@ pub use purge::{PendingErasure, PurgeSet};
 pub use read::Documents;
 pub use record::VersionRecord;
 pub use store::{Store, StoreOptions};
+pub use trees::TreeSettings;

@@ -22,7 +22,8 @@ impl VersionRecord {
     pub(crate) fn of(version: &VersionRef, body: Option<&Payload>) -> Result<VersionRecord, StoreError> {
         let id = version.id;
         let body_bytes = body.map_or(0, |body| body.bytes.len());
-        let body_bytes = u32::try_from(body_bytes).map_err(|_| StoreError::damaged(format!("version {id}")))?;
+        let body_bytes =
+            u32::try_from(body_bytes).map_err(|_| StoreError::damaged(format!("version {id}")))?;
         let (content, r#type) = match body.filter(|body| !body.erased) {
             None => (None, String::new()),
             Some(body) => Version::content_and_type(&body.bytes)

@@ -1,11 +1,20 @@
 //! The two hash trees of a store, and what of them is stored with every transaction.
 
-use apograph_format::{Digest, DigestKey, DigestTree, Head, Leaf, Timestamp, Uri, View};
+use apograph_format::{Digest, DigestKey, DigestTree, Head, Leaf, Timestamp, TreeShape, Uri, View};
 
 use crate::engine::{Batch, Engine, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::meta::Progress;
+
+/// Which hash trees a store keeps.
+#[derive(Debug, Clone)]
+pub struct TreeSettings {
+    /// How large they are: a matter of the database.
+    pub shape: TreeShape,
+    /// The views, and the keys of their leaves.
+    pub keys: Vec<(View, DigestKey)>,
+}
 
 /// The trees of the views this store holds: both, or only the published one.
 pub(crate) struct Trees {
@@ -22,12 +31,12 @@ impl Trees {
     /// Reads the trees as they were stored at `at`.
     pub(crate) fn load(
         engine: &dyn Engine,
-        digest_keys: &[(View, DigestKey)],
+        settings: &TreeSettings,
         progress: &Progress,
         at: Timestamp,
     ) -> Result<Trees, StoreError> {
         let load = |(view, key): &(View, DigestKey)| {
-            let mut tree = DigestTree::new();
+            let mut tree = DigestTree::new(settings.shape);
             for item in engine.range(Space::Documents, &keys::buckets(*view), at.0) {
                 let (key, sum) = item?;
                 let bucket = key.get(1..).and_then(|number| number.try_into().ok()).map(u16::from_be_bytes);
@@ -43,7 +52,7 @@ impl Trees {
             });
             Ok(Tree { view: *view, key: key.clone(), tree })
         };
-        Ok(Trees { trees: digest_keys.iter().map(load).collect::<Result<_, _>>()? })
+        Ok(Trees { trees: settings.keys.iter().map(load).collect::<Result<_, _>>()? })
     }
 
     /// A document's head changed: takes the old leaf out, puts the new one in, and adds what changed to `batch`.

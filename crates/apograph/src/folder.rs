@@ -108,7 +108,9 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Folder, FolderError> {
         match fs::read_to_string(path.join("FORMAT")) {
             Ok(format) if format == FORMAT => {}
-            Ok(found) => return Err(FolderError::Format { path: path.to_owned(), found: found.trim().into() }),
+            Ok(found) => {
+                return Err(FolderError::Format { path: path.to_owned(), found: found.trim().into() });
+            }
             Err(_) => return Err(FolderError::NotAFolder { path: path.to_owned() }),
         }
         let lock = take_lock(path)?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use apograph_format::Timestamp;
+
 use crate::Role;
 
 /// Settings of a server.
@@ -123,7 +125,16 @@ impl DatabaseSettings {
         }
     }
 
-    pub(crate) fn retention(&self, now: apograph_format::Timestamp, needed: u64) -> apograph_journal::Retention {
+    /// Where reads of the past should begin, if that is worth a write: a hundredth of the age, and a minute, later than
+    /// now they do.
+    pub(crate) fn horizon(&self, now: Timestamp, present: Timestamp) -> Option<Timestamp> {
+        let age_us = self.history_age_max_seconds?.saturating_mul(1_000_000);
+        let wanted = Timestamp(now.0.saturating_sub(age_us));
+        let step_us = (age_us / 100).max(60_000_000);
+        (wanted.0 > present.0.saturating_add(step_us)).then_some(wanted)
+    }
+
+    pub(crate) fn retention(&self, now: Timestamp, needed: u64) -> apograph_journal::Retention {
         apograph_journal::Retention {
             bytes_max: self.retention_bytes_max.unwrap_or(u64::MAX),
             age_max: self.retention_age_max_seconds.map(Duration::from_secs),
@@ -136,4 +147,25 @@ impl DatabaseSettings {
 /// A budget of the database, shared by its partitions.
 fn share(bytes: u64, partitions: u16, least: u64) -> u64 {
     (bytes / u64::from(partitions)).max(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_horizon_moves_in_steps() {
+        let mut settings = DatabaseSettings::new(Role::Primary);
+        let (now, minute) = (Timestamp(1_000_000_000_000_000), 60_000_000);
+        assert_eq!(settings.horizon(now, Timestamp::ZERO), None);
+        settings.history_age_max_seconds = Some(3600);
+        let wanted = Timestamp(now.0 - 60 * minute);
+        assert_eq!(settings.horizon(now, Timestamp::ZERO), Some(wanted));
+        assert_eq!(
+            settings.horizon(now, Timestamp(wanted.0 - minute)),
+            None,
+            "an idle database writes nothing"
+        );
+        assert_eq!(settings.horizon(now, Timestamp(wanted.0 - 2 * minute)), Some(wanted));
+    }
 }

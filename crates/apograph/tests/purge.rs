@@ -91,7 +91,13 @@ fn a_purge_leaves_what_follows_it_in_the_same_group() {
         assert_eq!(content(&primary, "/b"), text.as_bytes());
     }
     servers.check_exact();
-    assert_eq!(content(&primary, "/b"), b"text of round 3");
+    drop(primary);
+    // Journals have it as well.
+    let remove = |home: &std::path::Path| {
+        std::fs::remove_dir_all(home.join("databases/main/partitions/000/store")).unwrap()
+    };
+    servers.tamper("primary", remove).unwrap();
+    assert_eq!(content(&servers.primary(), "/b"), b"text of round 3");
 }
 
 #[test]

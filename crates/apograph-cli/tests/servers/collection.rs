@@ -61,12 +61,8 @@ impl Collection {
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let tree = done(&mut self.git(&["ls-tree", "-r", "-z", self.branch])).stdout;
         let tree = String::from_utf8(tree).unwrap();
-        let mut batch = self
-            .git(&["cat-file", "--batch"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut batch =
+            self.git(&["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut input = batch.stdin.take().unwrap();
         let mut output = BufReader::new(batch.stdout.take().unwrap());
         let mut files = BTreeMap::new();
@@ -118,7 +114,9 @@ fn small(path: &Path) {
             5 if n > 10 => format!("D text/{}.md\n", n - 3).into_bytes(),
             7 => file(&format!("binary/{n}.png"), &[0, 159, n as u8, 255, 10, 0]),
             9 => file(&format!("\"text/\\303\\266dd name {n}.md\""), text.as_bytes()),
-            _ => [file(&format!("text/{n}.md"), text.as_bytes()), file("README.md", text.as_bytes())].concat(),
+            _ => {
+                [file(&format!("text/{n}.md"), text.as_bytes()), file("README.md", text.as_bytes())].concat()
+            }
         };
         let from = if n == 1 { String::new() } else { format!("from :{}\n", n - 1) };
         commit("master", n, &from, &changes);

@@ -37,7 +37,10 @@ fn a_large_content_is_never_whole_in_memory() {
         });
         done(Command::new("cmp").arg(&path).arg(&out));
         std::fs::remove_file(&out).unwrap();
-        let range = done(&mut server.command("reader", &["get", "/large.bin", "--content", "--range", "70000000-70999999"]));
+        let range = done(
+            &mut server
+                .command("reader", &["get", "/large.bin", "--content", "--range", "70000000-70999999"]),
+        );
         assert!(range.stdout == piece(&path, 70_000_000, 1_000_000), "{}", server.name);
         let peak = server.resident_peak_mib();
         println!("{} MiB of content: {} resident MiB {peak}", size_mib(), server.name);

@@ -47,7 +47,9 @@ pub(crate) fn check_collection(primary: &Server, collection: &Collection) {
             continue;
         }
         let number = version["version"].as_u64().unwrap();
-        if let Some(commit) = version["origin"]["external"].as_str().and_then(|name| name.strip_prefix("git:")) {
+        if let Some(commit) =
+            version["origin"]["external"].as_str().and_then(|name| name.strip_prefix("git:"))
+        {
             commits.entry(commit.to_owned()).or_insert_with(|| commit_of(&version));
         }
         contents.insert((uri.clone(), number), content(&version));
@@ -59,7 +61,11 @@ pub(crate) fn check_collection(primary: &Server, collection: &Collection) {
         }
     }
     let files = collection.files();
-    assert_eq!(working.keys().collect::<Vec<_>>(), files.keys().collect::<Vec<_>>(), "other documents than files");
+    assert_eq!(
+        working.keys().collect::<Vec<_>>(),
+        files.keys().collect::<Vec<_>>(),
+        "other documents than files"
+    );
     for (uri, bytes) in &files {
         assert!(working[uri] == *bytes, "{uri} holds other bytes than its file");
     }

@@ -23,7 +23,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// Makes a data folder for a server.
-    pub(crate) fn init(root: &Path, name: &'static str, role: &str, source: Option<(&Server, &str)>, partitions: u16) -> Server {
+    pub(crate) fn init(
+        root: &Path,
+        name: &'static str,
+        role: &str,
+        source: Option<(&Server, &str)>,
+        partitions: u16,
+    ) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = root.join(name);
         let mut command = apograph();
@@ -51,7 +57,8 @@ impl Server {
         let log = File::options().create(true).append(true).open(self.folder.with_extension("log")).unwrap();
         let mut command = apograph();
         command.arg("serve").arg("--dir").arg(&self.folder);
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         *self.child.lock().unwrap() = Some(child);
     }
 

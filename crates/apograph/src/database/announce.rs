@@ -14,10 +14,14 @@ impl Database {
     /// Makes `/_system/servers/NAME` say who this server is, if it does not yet. Published, so that staging servers
     /// know it, too.
     pub(super) fn announce(&self, server: &ServerIdentity) -> Result<(), OpenError> {
-        let failed = |reason: String| OpenError::Recovery { reason: format!("the server document: {reason}") };
-        let uri = Uri::parse(&format!("/_system/servers/{}", server.name)).map_err(|error| failed(error.to_string()))?;
-        let properties = json!({ "key": server.key, "name": server.name, "role": "primary", "url": server.url });
-        let properties = Properties::parse(&properties.to_string()).map_err(|error| failed(error.to_string()))?;
+        let failed =
+            |reason: String| OpenError::Recovery { reason: format!("the server document: {reason}") };
+        let uri = Uri::parse(&format!("/_system/servers/{}", server.name))
+            .map_err(|error| failed(error.to_string()))?;
+        let properties =
+            json!({ "key": server.key, "name": server.name, "role": "primary", "url": server.url });
+        let properties =
+            Properties::parse(&properties.to_string()).map_err(|error| failed(error.to_string()))?;
         if let Ok(known) = self.document(&uri, Which::Live, None)
             && known.version.properties == properties
         {

@@ -166,7 +166,8 @@ impl Partition {
             return Ok(None);
         }
         let partition = self.id;
-        let reason = |error: &dyn std::fmt::Display| ApplyError::Journal { partition, reason: error.to_string() };
+        let reason =
+            |error: &dyn std::fmt::Display| ApplyError::Journal { partition, reason: error.to_string() };
         let cursor = match self.cursor.take().filter(|cursor| cursor.position() == self.taken) {
             Some(cursor) => cursor,
             None => self.journal.entries(&self.taken).map_err(|error| reason(&error))?,

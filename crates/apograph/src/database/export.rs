@@ -102,6 +102,14 @@ struct PurgedLine<'a> {
 }
 
 #[derive(Serialize)]
+struct ErasedLine<'a> {
+    uri: &'a Uri,
+    version: u64,
+    id: Hash,
+    erased: bool,
+}
+
+#[derive(Serialize)]
 struct PieceLine<'a> {
     uri: &'a Uri,
     version: u64,
@@ -188,7 +196,8 @@ impl Export {
     fn version_line(&mut self, uri: &Uri, head: &Head, at: VersionRef) -> Result<String, ReadError> {
         let body = self.shared().store_of(uri).payload(&at.id)?;
         let Some(body) = body else {
-            return Err(ReadError::Erased { uri: uri.clone() });
+            // Purged since the time of this export.
+            return Ok(json(&ErasedLine { uri, version: at.number, id: at.id, erased: true }));
         };
         let damaged = |error: &dyn std::fmt::Display| {
             ReadError::from(StoreError::Damaged { what: format!("version {} of {uri}: {error}", at.number) })

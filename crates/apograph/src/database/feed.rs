@@ -9,12 +9,12 @@ use apograph_format::{
     ContentFact, Entry, Hash, Heartbeat, PartitionId, Position, ServerKey, SourcePoint, Timestamp, Uri, View,
 };
 use apograph_journal::{Entries, JournalReader, LocateError, ReadError};
-use apograph_replication::published::{DerivedEntries, Derivation, DeriveError, LiveVersion, Lookup};
+use apograph_replication::published::{Derivation, DeriveError, DerivedEntries, LiveVersion, Lookup};
 use apograph_store::{Store, StoreError};
 
-use super::{Database, Shared};
 use super::state::now_us;
 use super::worker::chain;
+use super::{Database, Shared};
 use crate::error::FeedError;
 
 /// A view of a partition's journal from a position on. It never ends; ask again when more is there.
@@ -68,7 +68,12 @@ impl Database {
                     pending: None,
                     store: Arc::clone(store),
                 };
-                Ok(Feed { shared, entries: locate(&journal, &behind.position)?, held: None, derived: Some(derived) })
+                Ok(Feed {
+                    shared,
+                    entries: locate(&journal, &behind.position)?,
+                    held: None,
+                    derived: Some(derived),
+                })
             }
         }
     }
@@ -76,7 +81,8 @@ impl Database {
     /// A signed sign of life: how far this source is in a view of a partition.
     pub fn heartbeat(&self, partition: PartitionId, view: View) -> Bytes {
         let journal = self.shared.journal(partition);
-        let end = journal.map_or(Position::beginning(self.id().genesis(view, partition)), |journal| journal.end());
+        let end =
+            journal.map_or(Position::beginning(self.id().genesis(view, partition)), |journal| journal.end());
         let index = usize::from(partition.0);
         let unsigned = Heartbeat {
             visible: self.visible(),
@@ -137,6 +143,11 @@ impl Feed {
 
 impl Derived {
     fn take(&mut self, entry: &Entry) -> Result<(), FeedError> {
+        // What the store forgot of that time cannot be derived any more.
+        if entry.header().timestamp < self.store.horizon() {
+            let at = self.store.progress().position;
+            return Err(FeedError::OutOfWindow { start: at, asked: entry.position() });
+        }
         let facts = entry.facts().map_err(|error| FeedError::Damaged { reason: error.to_string() })?;
         let taken = self.derivation.take(entry, &facts, &Remembered(&self.store));
         self.pending = taken.map_err(derive_error)?;
@@ -191,4 +202,3 @@ impl Lookup for Remembered<'_> {
         self.0.payload(hash)
     }
 }
-

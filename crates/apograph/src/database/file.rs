@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, DigestKey, Partitioning, View};
+use apograph_format::{DatabaseId, DigestKey, Partitioning, TreeShape, View};
+use apograph_store::TreeSettings;
 
 use super::open::OpenError;
 use super::{Database, Handshake};
@@ -30,7 +31,10 @@ pub struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    pub(crate) fn new_primary(folder: &Folder, settings: &DatabaseSettings) -> Result<DatabaseFile, OpenError> {
+    pub(crate) fn new_primary(
+        folder: &Folder,
+        settings: &DatabaseSettings,
+    ) -> Result<DatabaseFile, OpenError> {
         let mut random = [0; 48];
         getrandom::fill(&mut random).map_err(|error| OpenError::Random { reason: error.to_string() })?;
         let (id, secret) = random.split_at(16);
@@ -67,13 +71,14 @@ impl DatabaseFile {
         write_json(&path.join("database.json"), self)
     }
 
-    pub(crate) fn keys(&self) -> Result<Vec<(View, DigestKey)>, OpenError> {
+    pub(crate) fn trees(&self) -> Result<TreeSettings, OpenError> {
         let key = |(view, text): &(View, String)| {
             let mut bytes = [0; 32];
             hex::decode_to_slice(text, &mut bytes).map_err(|_| OpenError::DigestKey { view: *view })?;
             Ok((*view, DigestKey::from_bytes(bytes)))
         };
-        self.digest_keys.iter().map(key).collect()
+        let keys = self.digest_keys.iter().map(key).collect::<Result<_, OpenError>>()?;
+        Ok(TreeSettings { shape: TreeShape::of(self.partitions), keys })
     }
 }
 

@@ -172,6 +172,9 @@ impl Drop for Threads {
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").field("name", &self.name()).field("role", &self.role()).finish_non_exhaustive()
+        f.debug_struct("Database")
+            .field("name", &self.name())
+            .field("role", &self.role())
+            .finish_non_exhaustive()
     }
 }

@@ -96,8 +96,9 @@ impl Database {
             let home = path.join("partitions").join(format!("{partition:0>3}"));
             let (journal, genesis) = open_journal(&home, &file, settings, partition)?;
             let options = settings.store_options(count);
-            let store = Store::open(&home.join("store"), &options, file.trees()?, (genesis.after, genesis.timestamp))
-                .map_err(|error| OpenError::Store { partition, error })?;
+            let store =
+                Store::open(&home.join("store"), &options, file.trees()?, (genesis.after, genesis.timestamp))
+                    .map_err(|error| OpenError::Store { partition, error })?;
             journals.push(journal);
             stores.push(Arc::new(store));
         }
@@ -222,7 +223,9 @@ fn replay(
             )));
         }
         let located = journal.reader().locate(&at);
-        located.map_err(|error| recovery(format!("partition {index}: store and journal differ: {}", chain(&error))))?;
+        located.map_err(|error| {
+            recovery(format!("partition {index}: store and journal differ: {}", chain(&error)))
+        })?;
     }
     let mut applier = Applier::new(stores, journals.iter().map(Journal::reader).collect());
     let mut passed = BTreeMap::new();
@@ -240,7 +243,11 @@ fn replay(
         }
     }
     if cut > 0 {
-        tracing::warn!(database = name, entries = cut, "cut entries of transactions that were never complete");
+        tracing::warn!(
+            database = name,
+            entries = cut,
+            "cut entries of transactions that were never complete"
+        );
         let readers = journals.iter().map(Journal::reader).collect();
         applier = Applier::new(stores, readers);
     }

@@ -43,12 +43,7 @@ impl Database {
     }
 
     /// A document, with one of its versions.
-    pub fn document(
-        &self,
-        uri: &Uri,
-        which: Which,
-        as_of: Option<Timestamp>,
-    ) -> Result<Document, ReadError> {
+    pub fn document(&self, uri: &Uri, which: Which, as_of: Option<Timestamp>) -> Result<Document, ReadError> {
         let at = self.read_at(as_of)?;
         let store = self.shared.store_of(uri);
         let refuse = |refusal| ReadError::Refused { uri: uri.clone(), refusal };

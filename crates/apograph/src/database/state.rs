@@ -9,8 +9,8 @@ use ed25519_dalek::SigningKey;
 use tokio::sync::watch;
 
 use apograph_format::{
-    DatabaseId, Entry, EntryKind, Kind, PartitionId, Partitioning, Position, SourcePoint, State, Timestamp, Uri,
-    View,
+    DatabaseId, Entry, EntryKind, Kind, PartitionId, Partitioning, Position, SourcePoint, State, Timestamp,
+    Uri, View,
 };
 use apograph_journal::JournalReader;
 use apograph_store::Store;
@@ -71,7 +71,8 @@ impl Shared {
         let visible = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
         let epoch = journals.iter().map(|journal| journal.end().epoch).max().unwrap_or_default().max(1);
         let proofs = stores.iter().map(|store| store.progress().checkpoint).collect();
-        let of_store = |store: &Arc<Store>| store.progress().source.map(|position| SourcePoint { position, entries: 0 });
+        let of_store =
+            |store: &Arc<Store>| store.progress().source.map(|position| SourcePoint { position, entries: 0 });
         let sources = stores.iter().map(of_store).collect();
         Shared {
             name: name.to_owned(),
@@ -200,7 +201,8 @@ impl Shared {
         let of_store = |store: &Arc<Store>| {
             let mut servers = store.documents("/_system/servers/", None, at).filter_map(Result::ok);
             servers.find_map(|(uri, head)| {
-                let is_current = head.kind == Kind::Server && head.state != State::Purged && head.is_visible();
+                let is_current =
+                    head.kind == Kind::Server && head.state != State::Purged && head.is_visible();
                 let working = head.working.filter(|_| is_current)?;
                 let record = store.version(&uri, working.number, at).ok()??;
                 let body = store.payload(&record.id).ok()??;

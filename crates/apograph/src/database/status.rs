@@ -12,8 +12,11 @@ impl Database {
     /// Where the database stands on this server. Counts and digests are those of this moment; under load the
     /// partitions may be some transactions apart, and then `at` of a view is zero: ask for digests at a timestamp.
     pub fn status(&self) -> Result<DatabaseStatus, ReadError> {
-        let partitions: Vec<PartitionStatus> =
-            self.partitioning().all().map(|partition| self.partition_status(partition)).collect::<Result<_, _>>()?;
+        let partitions: Vec<PartitionStatus> = self
+            .partitioning()
+            .all()
+            .map(|partition| self.partition_status(partition))
+            .collect::<Result<_, _>>()?;
         let (stopped, alarms) = (self.stopped(), self.shared.health().alarms.clone());
         Ok(DatabaseStatus {
             name: self.name().to_owned(),
@@ -64,7 +67,11 @@ impl Database {
             journal_end: journal.end(),
             applied: store.progress().position,
             source: self.shared.source_of(partition).map(|source| source.position),
-            journal_bytes_appended: self.shared.appended.get(index).map_or(0, |bytes| bytes.load(Ordering::Acquire)),
+            journal_bytes_appended: self
+                .shared
+                .appended
+                .get(index)
+                .map_or(0, |bytes| bytes.load(Ordering::Acquire)),
             journal_bytes_kept: segments.iter().map(|segment| segment.bytes).sum(),
             segments: segments.len() as u64,
             last_checkpoint: proof,

@@ -25,7 +25,9 @@ impl Upkeep {
         let handle = |number| {
             let (stores, stop) = (stores.to_vec(), Arc::clone(&stop));
             let thread = std::thread::Builder::new().name(format!("{name} upkeep {number}"));
-            thread.spawn(move || maintain(&stores, &stop)).expect("the operating system gives a thread at start")
+            thread
+                .spawn(move || maintain(&stores, &stop))
+                .expect("the operating system gives a thread at start")
         };
         let handles = [1, 2].map(handle).into();
         Upkeep { stop, handles }

@@ -190,7 +190,8 @@ impl Worker {
             if let Some(appended) = self.shared.appended.get(index) {
                 appended.store(journal.bytes_appended(), Ordering::Release);
             }
-            let position = self.applier.position(partition).filter(|at| at.sequence > journal.acknowledged().sequence);
+            let position =
+                self.applier.position(partition).filter(|at| at.sequence > journal.acknowledged().sequence);
             if let Some(position) = position {
                 journal.acknowledge(&position).map_err(|error| chain(&error))?;
                 self.shared.epoch.fetch_max(position.epoch, Ordering::AcqRel);
@@ -223,8 +224,10 @@ impl Worker {
             let persisted = store.persisted().map_err(|error| chain(&error))?;
             let needed = persisted.map_or(0, |progress| progress.position.sequence);
             let retention = self.shared.settings.retention(now, needed);
-            let retention =
-                apograph_journal::Retention { bytes_max: retention.bytes_max / u64::from(count), ..retention };
+            let retention = apograph_journal::Retention {
+                bytes_max: retention.bytes_max / u64::from(count),
+                ..retention
+            };
             for gone in journal.retire(&retention).map_err(|error| chain(&error))? {
                 tracing::info!(database = %self.shared.name, segment = %gone.path.display(), "retired a segment");
             }
@@ -267,9 +270,7 @@ pub(super) fn compare(shared: &Shared, compared: &Compared) {
         if expected.digest == *found && expected.documents == *documents {
             shared.set_proof(compared.partition, compared.at);
             let mut health = shared.health();
-            let is_healed = |difference: &mut TakeError| {
-                matches!(difference, TakeError::Diverged { partition, .. } if *partition == compared.partition.0)
-            };
+            let is_healed = |difference: &mut TakeError| matches!(difference, TakeError::Diverged { partition, .. } if *partition == compared.partition.0);
             health.difference.take_if(is_healed);
         } else {
             shared.health().difference = Some(TakeError::Diverged {

@@ -192,7 +192,7 @@ pub fn check_digests(database: &Database, view: View, key: &DigestKey) {
     let kept = database.digest_at(view, database.visible()).unwrap();
     let partitioning: Partitioning = database.partitioning();
     let mut trees: Vec<DigestTree> =
-        partitioning.all().map(|_| DigestTree::new(apograph::format::TreeShape::of(partitioning))).collect();
+        partitioning.all().map(|_| DigestTree::new(TreeShape::of(partitioning))).collect();
     for line in exported(database, view) {
         let uri = Uri::parse(line["uri"].as_str().unwrap()).unwrap();
         let leaf = match view {

@@ -105,11 +105,11 @@ impl Next<'_> {
             Action::Purge if !self.transaction.privileged => {
                 return Err(Refusal::Privileged { what: "purge" });
             }
-            Action::Purge => return self.purge(uri),
-            Action::Unlock => return self.unlock(uri),
+            Action::Purge => return self.purge(uri, precondition),
+            Action::Unlock => return self.unlock(uri, precondition),
             _ if uri.is_system() && !self.transaction.privileged => return Err(privilege()),
             Action::Put(put) => return self.put(uri, precondition, put),
-            Action::Restore => return self.restore(uri),
+            Action::Restore => return self.restore(uri, precondition),
             _ => {}
         }
         let mut head = self.visible(uri)?;
@@ -214,25 +214,28 @@ impl Next<'_> {
         Ok(uri.clone())
     }
 
-    fn restore(&mut self, uri: &Uri) -> Result<Uri, Refusal> {
+    fn restore(&mut self, uri: &Uri, precondition: Precondition) -> Result<Uri, Refusal> {
         let head = self.existing(uri)?;
         if head.state != State::Trashed {
             return Err(Refusal::NotTrashed);
         }
+        check(precondition, Some(&Head { state: State::Working, ..head.clone() }))?;
         self.set(uri, Head { state: State::Working, moved_to: None, ..head });
         Ok(uri.clone())
     }
 
-    fn purge(&mut self, uri: &Uri) -> Result<Uri, Refusal> {
+    fn purge(&mut self, uri: &Uri, precondition: Precondition) -> Result<Uri, Refusal> {
         let head = self.existing(uri)?;
+        check(precondition, Some(&Head { state: State::Working, ..head.clone() }))?;
         let (versions, ever_live) = (head.versions, head.ever_live);
         self.documents.documents.get_mut(uri).unwrap().versions.clear();
         self.set(uri, Head { state: State::Purged, versions, ever_live, ..nothing(head.kind) });
         Ok(uri.clone())
     }
 
-    fn unlock(&mut self, uri: &Uri) -> Result<Uri, Refusal> {
+    fn unlock(&mut self, uri: &Uri, precondition: Precondition) -> Result<Uri, Refusal> {
         let head = self.visible(uri)?;
+        check(precondition, Some(&head))?;
         head.lock_at(self.at).ok_or(Refusal::NotLocked)?;
         self.check_lock(&head)?;
         self.set(uri, Head { lock: None, ..head });

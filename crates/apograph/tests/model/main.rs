@@ -31,7 +31,7 @@ use support::Servers;
 proptest! {
     // Nothing is left behind: what a failure shrinks to becomes a test of its own.
     #![proptest_config(ProptestConfig {
-        cases: cases(), max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default()
+        cases: cases(), max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default()
     })]
 
     #[test]

@@ -52,18 +52,18 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => select(&SERVERS[..]).prop_map(Step::Crash),
         1 => Just(Step::Check),
     ];
-    vec(step, 1..40)
+    vec(step, 1..60)
 }
 
 fn transaction() -> impl Strategy<Value = Transaction> {
-    let operations =
-        prop_oneof![6 => vec(operation(), 1..=6), 2 => vec(operation(), 1), 1 => vec(purge(), 1)];
+    // Most are small, for one invalid operation refuses all.
+    let operations = prop_oneof![2 => vec(operation(), 3..=6), 4 => vec(operation(), 1..=2), 4 => vec(operation(), 1), 1 => vec(purge(), 1)];
     let time = weighted(0.3, Just(1_000_000));
     (
         operations,
         canary(),
         time,
-        prop::bool::weighted(0.7),
+        prop::bool::weighted(0.6),
         select(&["ann", "bob"][..]),
         weighted(0.1, cursor()),
     )
@@ -88,7 +88,7 @@ fn cursor() -> impl Strategy<Value = CursorMove> {
 
 fn operation() -> impl Strategy<Value = Operation> {
     let precondition = prop_oneof![
-        12 => Just(Precondition::None),
+        20 => Just(Precondition::None),
         2 => (1..4_u64).prop_map(Precondition::Version),
         1 => Just(Precondition::Id(Hash::of(b"no version"))),
         1 => Just(Precondition::Absent),
@@ -102,7 +102,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Action::Trash),
         2 => Just(Action::Restore),
         3 => uri().prop_map(|to| Action::Move { to }),
-        1 => (owner, select(&[0, 3_600][..])).prop_map(|(owner, seconds)| Action::Lock { owner, seconds }),
+        3 => (owner, select(&[0, 3_600][..])).prop_map(|(owner, seconds)| Action::Lock { owner, seconds }),
         1 => Just(Action::Unlock),
         1 => Just(Action::Purge),
     ];

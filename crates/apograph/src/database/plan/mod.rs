@@ -105,10 +105,7 @@ fn check_whole(transaction: &Transaction) -> Result<(), TransactionRefusal> {
     Ok(())
 }
 
-fn plan_cursor(
-    cursor: Option<&CursorMove>,
-    state: &mut State<'_>,
-) -> Result<Option<Cursor>, CommitError> {
+fn plan_cursor(cursor: Option<&CursorMove>, state: &mut State<'_>) -> Result<Option<Cursor>, CommitError> {
     let Some(cursor) = cursor else { return Ok(None) };
     let found = state.cursor(&cursor.name)?;
     if found != cursor.previous {

@@ -18,13 +18,13 @@ impl Planning<'_, '_> {
             Action::Publish { version } => vec![self.publish(uri, *precondition, *version)?],
             Action::Withdraw => vec![self.withdraw(uri, *precondition)?],
             Action::Trash => vec![self.trash(uri, *precondition)?],
-            Action::Restore => vec![self.restore(uri)?],
-            Action::Purge => vec![self.purge(uri)?],
+            Action::Restore => vec![self.restore(uri, *precondition)?],
+            Action::Purge => vec![self.purge(uri, *precondition)?],
             Action::Move { to } => self.move_to(uri, *precondition, to)?,
             Action::Lock { owner, seconds } => {
                 vec![self.lock(uri, *precondition, owner.as_deref(), *seconds)?]
             }
-            Action::Unlock => vec![self.unlock(uri)?],
+            Action::Unlock => vec![self.unlock(uri, *precondition)?],
         };
         if let Some(last) = changes.last() {
             self.plan.results.push(OperationResult {
@@ -78,21 +78,23 @@ impl Planning<'_, '_> {
         Ok(self.change(Done::Trash, uri, head, Vec::new()))
     }
 
-    fn restore(&mut self, uri: &Uri) -> Result<Change, PlanError> {
+    fn restore(&mut self, uri: &Uri, precondition: Precondition) -> Result<Change, PlanError> {
         self.check_privilege(uri)?;
         let head = self.existing_head(uri)?;
         if head.state != State::Trashed {
             return Err(Refusal::NotTrashed.into());
         }
+        self.check_precondition(precondition, Some(&out_of_the_trash(&head)))?;
         let head = Head { state: State::Working, moved_to: None, ..head };
         Ok(self.change(Done::Restore, uri, head, Vec::new()))
     }
 
-    fn purge(&mut self, uri: &Uri) -> Result<Change, PlanError> {
+    fn purge(&mut self, uri: &Uri, precondition: Precondition) -> Result<Change, PlanError> {
         if !self.transaction.privileged {
             return Err(Refusal::Privileged { what: "purge" }.into());
         }
         let head = self.existing_head(uri)?;
+        self.check_precondition(precondition, Some(&out_of_the_trash(&head)))?;
         let erased = self.state.store_of(uri).purge_set(uri, self.timestamp)?.erased;
         let head = Head {
             state: State::Purged,
@@ -128,8 +130,9 @@ impl Planning<'_, '_> {
         Ok(self.change(Done::Lock, uri, head, Vec::new()))
     }
 
-    fn unlock(&mut self, uri: &Uri) -> Result<Change, PlanError> {
+    fn unlock(&mut self, uri: &Uri, precondition: Precondition) -> Result<Change, PlanError> {
         let head = self.visible_head(uri)?;
+        self.check_precondition(precondition, Some(&head))?;
         if head.lock_at(self.timestamp).is_none() {
             return Err(Refusal::NotLocked.into());
         }
@@ -139,12 +142,7 @@ impl Planning<'_, '_> {
     }
 
     /// The old URI keeps its history in the trash; the new one continues it, with the old versions as parents.
-    fn move_to(
-        &mut self,
-        uri: &Uri,
-        precondition: Precondition,
-        to: &Uri,
-    ) -> Result<Vec<Change>, PlanError> {
+    fn move_to(&mut self, uri: &Uri, precondition: Precondition, to: &Uri) -> Result<Vec<Change>, PlanError> {
         let head = self.editable(uri, precondition)?;
         self.check_privilege(to)?;
         let target = self.state.head(to)?;
@@ -164,7 +162,8 @@ impl Planning<'_, '_> {
         let so_far: Vec<_> = moved.iter().map(|version: &VersionRef| version.id).collect();
         let number = first + moved.len() as u64;
         moved.push(self.continue_version(uri, &working, to, number, &so_far)?);
-        let history = moved.iter().fold(history, |history, version| Head::extend_history(&history, &version.id));
+        let history =
+            moved.iter().fold(history, |history, version| Head::extend_history(&history, &version.id));
         let here = Head {
             working: moved.last().copied(),
             live: head.live.and(moved.first().copied()),
@@ -229,15 +228,22 @@ impl Planning<'_, '_> {
         self.plan.parts.entry(partition).or_default()
     }
 
-    pub(super) fn change(
-        &self,
-        operation: Done,
-        uri: &Uri,
-        head: Head,
-        versions: Vec<VersionRef>,
-    ) -> Change {
+    pub(super) fn change(&self, operation: Done, uri: &Uri, head: Head, versions: Vec<VersionRef>) -> Change {
         let was_live = self.state.head(uri).ok().flatten().is_some_and(|head| head.live.is_some());
         let head = Head { changed: self.timestamp, ..head };
-        Change { operation, uri: uri.clone(), head, versions, erased: Vec::new(), counterpart: None, was_live }
+        Change {
+            operation,
+            uri: uri.clone(),
+            head,
+            versions,
+            erased: Vec::new(),
+            counterpart: None,
+            was_live,
+        }
     }
+}
+
+/// For preconditions of operations that take documents out of the trash, or do not mind: as if it were not in there.
+fn out_of_the_trash(head: &Head) -> Head {
+    Head { state: State::Working, ..head.clone() }
 }

@@ -75,9 +75,7 @@ impl<'a> State<'a> {
         let key = (uri.clone(), number);
         match self.layers().find_map(|layer| layer.versions.get(&key)) {
             Some(id) => Ok(Some(*id)),
-            None => {
-                Ok(self.store_of(uri).version(uri, number, self.at)?.map(|record| record.id))
-            }
+            None => Ok(self.store_of(uri).version(uri, number, self.at)?.map(|record| record.id)),
         }
     }
 
@@ -108,7 +106,8 @@ impl<'a> State<'a> {
         if !store.has_content(hash, self.at)? {
             return Ok(None);
         }
-        let sources = |fact: &ContentFact| fact.chunks.iter().map(|_| PayloadSource::Store(partition)).collect();
+        let sources =
+            |fact: &ContentFact| fact.chunks.iter().map(|_| PayloadSource::Store(partition)).collect();
         Ok(store.content(hash)?.map(|fact| (fact.clone(), sources(&fact))))
     }
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use apograph_format::limits::{CHUNK_BYTES_MAX, COMMENT_BYTES_MAX, PARENTS_MAX};
 use apograph_format::{
-    Change, Content, ContentFact, Hash, Head, Kind, Operation, Origin, PartitionId, Payload, Properties, State, Uri,
-    Version, VersionRef,
+    Change, Content, ContentFact, Hash, Head, Kind, Operation, Origin, PartitionId, Payload, Properties,
+    State, Uri, Version, VersionRef,
 };
 
 use super::check::{check_kind, check_name, without_expired_lock};
