@@ -392,6 +392,8 @@ fn a_full_disk_loses_nothing_and_half_does_nothing() {
     let Err(CommitError::Stopped { reason }) = stopped else { panic!("{stopped:?}") };
     assert!(reason.contains("durable, but not applied"), "{reason}");
     assert!(primary.stopped().is_some() && primary.head(&uri("/large"), None).unwrap().is_none());
+    servers.follow();
+    assert_eq!(servers.database("replica").visible(), primary.visible(), "nobody has what cannot be seen");
     let refused = primary.commit(transaction([put("/b", "no")]));
     assert!(matches!(refused, Err(CommitError::Stopped { .. })), "{refused:?}");
     fs::remove_file(filler).unwrap();
