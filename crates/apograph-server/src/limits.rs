@@ -50,6 +50,10 @@ pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that takes no byte of its answer for this long is gone. Not for journals: a copy may be busy applying, and
 /// heartbeats tell both sides who is there.
 pub const WRITE_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is taken in of a refused body so that its client gets to read why; larger ones find the connection closed.
+pub const REFUSED_BODY_BYTES_MAX: usize = 1 << 30;
+/// How long that may take.
+pub const REFUSED_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for `at_least`: beyond it a client does better to ask again.
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Heartbeats on an idle stream.

@@ -115,3 +115,18 @@ async fn a_head_that_never_ends_and_one_too_large() {
     assert!(json(server.admin(Method::GET, "/v1/status")).await.is_object(), "the server answers others");
     server.stop().await;
 }
+
+/// The refusal comes while the body is still on its way: it has to be read nevertheless.
+#[tokio::test]
+async fn a_refused_upload_says_why() {
+    let server = Server::primary(1).await;
+    let path = "/v1/databases/main/contents/large";
+    for _ in 0..10 {
+        let body = vec![7; 20 << 20];
+        let request = server.request(TokenRole::Reader, Method::PUT, path).body(body.clone());
+        assert_eq!(problem(request.send().await.unwrap()).await, (403, "forbidden".into()));
+        let request = server.admin(Method::PUT, path).header("if-match", "x").body(body);
+        assert_eq!(problem(request.send().await.unwrap()).await, (400, "header-invalid".into()));
+    }
+    server.stop().await;
+}

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::Access;
 use crate::app::App;
 use crate::problem::{Answer, Code};
+use crate::request::lent::Left;
 use crate::tokens::Principal;
 
 /// The decision about one route.
@@ -23,6 +24,9 @@ pub(super) struct Gate {
 /// Lets the request through, or not.
 pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let (begun, method) = (Instant::now(), request.method().clone());
+    let left = Left::default();
+    let body = std::mem::take(request.body_mut());
+    *request.body_mut() = left.lend(body);
     let response = match admit(&gate, request.headers()) {
         Ok(principal) => {
             if let Some(principal) = principal {
@@ -30,8 +34,14 @@ pub(super) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
             }
             next.run(request).await
         }
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            drop(request);
+            refused.into_response()
+        }
     };
+    if !response.status().is_success() {
+        left.drain().await;
+    }
     let status = response.status().as_u16();
     gate.app.metrics.answered(gate.path, &method, status);
     tracing::debug!(%method, path = gate.path, status, micros = begun.elapsed().as_micros(), "answered");
