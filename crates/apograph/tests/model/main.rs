@@ -35,14 +35,19 @@ proptest! {
     })]
 
     #[test]
-    fn a_database_does_what_the_model_does(partitions in prop::sample::select(&[1_u16, 3][..]), steps in steps()) {
-        Run::new(partitions).run(steps);
+    fn one_partition_does_what_the_model_does(steps in steps()) {
+        Run::new(1).run(steps);
+    }
+
+    #[test]
+    fn three_partitions_do_what_the_model_does(steps in steps()) {
+        Run::new(3).run(steps);
     }
 }
 
-/// More of them by `PROPTEST_CASES`.
+/// Of each; they wait for disks and idle servers more than they compute. More by `PROPTEST_CASES`.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(32)
 }
 
 struct Run {
