@@ -14,7 +14,8 @@ use crate::{Hash, Head, Partitioning, Uri, View};
 /// Hash of the whole state of a view.
 pub type Digest = Hash;
 
-const FAN_OUT: usize = 16;
+/// Children of a node.
+pub const FAN_OUT: usize = 16;
 
 /// How many buckets a tree has: a matter of the database, so that all copies agree.
 ///
@@ -39,6 +40,11 @@ impl TreeShape {
     /// Levels of nodes above the buckets, the root included.
     pub fn levels(self) -> usize {
         self.bits as usize / 4
+    }
+
+    /// How many bits of a place name its bucket.
+    pub fn bits(self) -> u32 {
+        self.bits
     }
 
     /// The bucket of a leaf: the first bits of its place.
@@ -171,6 +177,11 @@ impl DigestTree {
             *place = sum;
             self.touch(bucket);
         }
+    }
+
+    /// The sum of a bucket.
+    pub fn bucket(&self, bucket: usize) -> [u8; 32] {
+        self.buckets.get(bucket).copied().unwrap_or_default()
     }
 
     /// Puts the number of documents back as it was stored.

@@ -117,6 +117,22 @@ impl ContentFact {
         let start = index as u64 * CHUNK_BYTES_MAX as u64;
         usize::try_from(self.bytes.saturating_sub(start)).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX)
     }
+
+    pub(crate) fn to_proto(&self) -> proto::ContentFact {
+        proto::ContentFact {
+            hash: hash_bytes(&self.hash),
+            bytes: self.bytes,
+            chunks: self.chunks.iter().map(hash_bytes).collect(),
+        }
+    }
+
+    pub(crate) fn from_proto(content: proto::ContentFact) -> Result<ContentFact, FactsError> {
+        Ok(ContentFact {
+            hash: hash(&content.hash)?,
+            bytes: content.bytes,
+            chunks: hashes(&content.chunks)?,
+        })
+    }
 }
 
 /// Payloads that travel ahead of the transaction that names them.
@@ -256,15 +272,7 @@ impl TransactionFacts {
             comment: self.comment.clone(),
             time: self.time,
             changes: self.changes.iter().map(Change::to_proto).collect(),
-            contents: self
-                .contents
-                .iter()
-                .map(|content| proto::ContentFact {
-                    hash: hash_bytes(&content.hash),
-                    bytes: content.bytes,
-                    chunks: content.chunks.iter().map(hash_bytes).collect(),
-                })
-                .collect(),
+            contents: self.contents.iter().map(ContentFact::to_proto).collect(),
             source: self.source.as_ref().map(source_to_proto),
             cursor: self
                 .cursor
@@ -275,19 +283,12 @@ impl TransactionFacts {
     }
 
     fn from_proto(facts: proto::Transaction) -> Result<TransactionFacts, FactsError> {
-        let content = |content: proto::ContentFact| {
-            Ok(ContentFact {
-                hash: hash(&content.hash)?,
-                bytes: content.bytes,
-                chunks: hashes(&content.chunks)?,
-            })
-        };
         Ok(TransactionFacts {
             author: facts.author,
             comment: facts.comment,
             time: facts.time,
             changes: facts.changes.into_iter().map(Change::from_proto).collect::<Result<_, _>>()?,
-            contents: facts.contents.into_iter().map(content).collect::<Result<_, _>>()?,
+            contents: facts.contents.into_iter().map(ContentFact::from_proto).collect::<Result<_, _>>()?,
             source: facts.source.map(source_from_proto).transpose()?,
             cursor: facts.cursor.map(|cursor| Cursor { name: cursor.name, position: cursor.position }),
             published: facts.published.map(Published::from_proto),
@@ -391,7 +392,7 @@ impl Head {
         Head::from_proto(proto::Head::decode(bytes).map_err(refused)?)
     }
 
-    fn to_proto(&self) -> proto::Head {
+    pub(crate) fn to_proto(&self) -> proto::Head {
         proto::Head {
             kind: self.kind.to_proto(),
             state: self.state.to_proto(),
@@ -411,7 +412,7 @@ impl Head {
         }
     }
 
-    fn from_proto(head: proto::Head) -> Result<Head, FactsError> {
+    pub(crate) fn from_proto(head: proto::Head) -> Result<Head, FactsError> {
         let version =
             |version: Option<proto::VersionRef>| version.as_ref().map(version_from_proto).transpose();
         Ok(Head {
@@ -440,15 +441,15 @@ pub(crate) fn source_from_proto(source: proto::Source) -> Result<SourcePosition,
     Ok(Position { epoch: source.epoch, sequence: source.sequence, hash: hash(&source.hash)? })
 }
 
-fn version_to_proto(version: &VersionRef) -> proto::VersionRef {
+pub(crate) fn version_to_proto(version: &VersionRef) -> proto::VersionRef {
     proto::VersionRef { number: version.number, id: hash_bytes(&version.id) }
 }
 
-fn version_from_proto(version: &proto::VersionRef) -> Result<VersionRef, FactsError> {
+pub(crate) fn version_from_proto(version: &proto::VersionRef) -> Result<VersionRef, FactsError> {
     Ok(VersionRef { number: version.number, id: hash(&version.id)? })
 }
 
-fn optional_uri(text: &str) -> Result<Option<Uri>, FactsError> {
+pub(crate) fn optional_uri(text: &str) -> Result<Option<Uri>, FactsError> {
     if text.is_empty() { Ok(None) } else { Uri::parse(text).map(Some).map_err(refused) }
 }
 
@@ -456,7 +457,7 @@ pub(crate) fn hash(bytes: &Bytes) -> Result<Hash, FactsError> {
     Hash::from_slice(bytes).ok_or_else(|| refused(format!("a hash has 32 bytes, found {}", bytes.len())))
 }
 
-fn hashes(all: &[Bytes]) -> Result<Vec<Hash>, FactsError> {
+pub(crate) fn hashes(all: &[Bytes]) -> Result<Vec<Hash>, FactsError> {
     all.iter().map(hash).collect()
 }
 

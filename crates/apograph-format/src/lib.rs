@@ -20,12 +20,13 @@ pub mod payload;
 pub mod position;
 pub mod properties;
 pub mod segment;
+pub mod synchronize;
 pub mod timestamp;
 pub mod uri;
 pub mod version;
 pub mod view;
 
-/// Generated from `proto/apograph.proto`. Only [`facts`], [`version`] and [`frame`] speak it.
+/// Generated from `proto/apograph.proto`. Only [`facts`], [`version`], [`frame`] and [`synchronize`] speak it.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/apograph.v1.rs"));
@@ -47,6 +48,7 @@ pub use partition::{Participants, PartitionId, Partitioning};
 pub use payload::Payload;
 pub use position::{Position, SourcePoint, Token};
 pub use properties::Properties;
+pub use synchronize::{Ask, SyncDocument, SyncFrame, SyncRequest, SyncScope};
 pub use timestamp::Timestamp;
 pub use uri::Uri;
 pub use version::{Content, Origin, Version};

@@ -36,6 +36,9 @@ impl Store {
     /// The caller has checked the chain and, for entries from elsewhere, the payloads.
     pub fn apply(&self, entry: &Entry, facts: &Facts) -> Result<Applied, StoreError> {
         let mut state = self.state_mut();
+        if state.progress.sync.is_some() {
+            return Err(StoreError::Syncing);
+        }
         let sequence = entry.header().sequence;
         if sequence <= state.progress.position.sequence {
             return Ok(Applied::Already);
@@ -226,7 +229,7 @@ fn advance(progress: &Progress, entry: &Entry, source: Option<apograph_format::S
         position: entry.position(),
         timestamp: entry.header().timestamp,
         source: source.or(progress.source),
-        ..*progress
+        ..progress.clone()
     }
 }
 

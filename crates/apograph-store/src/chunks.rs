@@ -64,6 +64,12 @@ impl ChunkFiles {
         })
     }
 
+    /// Is there a file of this name?
+    pub(crate) fn holds(&self, hash: &Hash) -> Result<bool, StoreError> {
+        let path = self.path(hash);
+        path.try_exists().map_err(|error| chunk_error(&path, error))
+    }
+
     /// The bytes, checked against their name.
     pub(crate) fn read(&self, hash: &Hash) -> Result<Option<Bytes>, StoreError> {
         let path = self.path(hash);

@@ -33,6 +33,18 @@ pub enum StoreError {
         /// Its name.
         hash: Hash,
     },
+    /// A synchronization is going on: no entry can be applied.
+    #[error("a synchronization is going on")]
+    Syncing,
+    /// No synchronization is going on.
+    #[error("no synchronization is going on")]
+    NoSync,
+    /// Between what readers see and the snapshot is no room for all batches: a later snapshot is needed.
+    #[error("the snapshot {target} is too close to what is here: a later one is needed")]
+    SnapshotTooClose {
+        /// The snapshot.
+        target: apograph_format::Timestamp,
+    },
     /// An entry to apply cannot be read.
     #[error(transparent)]
     Entry(#[from] EntryError),

@@ -10,6 +10,8 @@
 //! | `F` / `P` bucket (2, big-endian) | sum of the bucket | documents |
 //! | `k` cursor name | timestamp (8, little-endian), position | documents |
 //! | `e` sequence (8, big-endian) | hashes of payloads still to be erased from files | documents |
+//! | `q` uri | why a document could not be taken, JSON | documents |
+//! | `x` uri | first version that has its body (8, little-endian), timestamp of the snapshot (8) | documents |
 //! | `m` | how far this store is | documents |
 //! | `b` hash | payload of at most 64 KiB | bodies |
 //! | `c` content hash | length, hashes of chunks | bodies |
@@ -68,6 +70,10 @@ pub(crate) fn leaf(view: View, place: &[u8; 16]) -> Vec<u8> {
     prefixed(leaf_letter(view), &[place])
 }
 
+pub(crate) fn all_leaves(view: View) -> KeyRange {
+    KeyRange::prefix(vec![leaf_letter(view)])
+}
+
 pub(crate) fn bucket(view: View, bucket: usize) -> Vec<u8> {
     let number = u16::try_from(bucket).unwrap_or(u16::MAX);
     prefixed(bucket_letter(view), &[&number.to_be_bytes()])
@@ -81,8 +87,46 @@ pub(crate) fn cursor(name: &str) -> Vec<u8> {
     prefixed(b'k', &[name.as_bytes()])
 }
 
+pub(crate) fn cursors() -> KeyRange {
+    KeyRange::prefix(vec![b'k'])
+}
+
 pub(crate) fn erasure(sequence: u64) -> Vec<u8> {
     prefixed(b'e', &[&sequence.to_be_bytes()])
+}
+
+/// Stands in place of the sequence of a purge for what a synchronization erases: no journal of this server holds it.
+pub(crate) const SYNC_ERASURE: u64 = 0;
+
+/// What could not be taken of a document.
+pub(crate) fn quarantine(uri: &Uri) -> Vec<u8> {
+    prefixed(b'q', &[uri.as_str().as_bytes()])
+}
+
+pub(crate) fn quarantined() -> KeyRange {
+    KeyRange::prefix(vec![b'q'])
+}
+
+/// Versions of a document that no synchronization brought.
+pub(crate) fn cut(uri: &Uri) -> Vec<u8> {
+    prefixed(b'x', &[uri.as_str().as_bytes()])
+}
+
+pub(crate) fn cuts() -> KeyRange {
+    KeyRange::prefix(vec![b'x'])
+}
+
+/// Leaves of a bucket: those whose places begin with its number in `bits` bits.
+pub(crate) fn leaves(view: View, bucket: usize, bits: u32) -> KeyRange {
+    let first = |bucket: usize| {
+        let place = u32::try_from(bucket).unwrap_or(u32::MAX) << (16 - bits);
+        // One more than 16 bits behind the last bucket: then the next letter is the end.
+        u16::try_from(place).map_or_else(
+            |_| vec![leaf_letter(view) + 1],
+            |place| prefixed(leaf_letter(view), &[&place.to_be_bytes()]),
+        )
+    };
+    KeyRange::between(first(bucket), first(bucket + 1))
 }
 
 pub(crate) fn erasures() -> KeyRange {

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) trees: Trees,
     /// Purges whose bytes are gone, by sequence; the next entry takes them off the list of pending ones.
     pub(crate) erased: BTreeSet<u64>,
+    /// While a synchronization goes on: the digests of what readers see. The trees are those of what came.
+    pub(crate) serving: Option<Vec<(View, Digest, u64)>>,
 }
 
 /// How a store uses memory.
@@ -91,15 +93,21 @@ impl Store {
             Some(bytes) => Progress::decode(&bytes)?,
             None => Progress::beginning(beginning.0, beginning.1),
         };
-        let trees = Trees::load(&*engine, &tree_settings, &progress, progress.timestamp)?;
+        let mut trees = Trees::load(&*engine, &tree_settings, &progress, progress.latest())?;
+        let mut serving = None;
+        if progress.sync.is_some() {
+            let seen = Trees::load(&*engine, &tree_settings, &progress, progress.timestamp)?.digests();
+            trees.recount(&*engine, progress.latest())?;
+            serving = Some(seen);
+        }
         let chunks = ChunkFiles::open(chunks.to_owned())?;
-        let state = RwLock::new(State { progress, trees, erased: BTreeSet::new() });
+        let state = RwLock::new(State { progress, trees, erased: BTreeSet::new(), serving });
         Ok(Store { engine, chunks, tree_settings, state, ahead: Mutex::default() })
     }
 
     /// How far the store is, in memory.
     pub fn progress(&self) -> Progress {
-        self.state().progress
+        self.state().progress.clone()
     }
 
     /// How far the store is on disk: replay after a crash begins after this position. `None`: nothing is on disk.
@@ -114,8 +122,13 @@ impl Store {
     /// Digest of a view now, how many documents are in it, and the timestamp it is of.
     pub fn digest(&self, view: View) -> Option<(Digest, u64, Timestamp)> {
         let mut state = self.state_mut();
+        let at = state.progress.timestamp;
+        if let Some(serving) = &state.serving {
+            let (_, digest, documents) = *serving.iter().find(|(held, _, _)| *held == view)?;
+            return Some((digest, documents, at));
+        }
         let (digest, documents) = state.trees.digest(view)?;
-        Some((digest, documents, state.progress.timestamp))
+        Some((digest, documents, at))
     }
 
     /// Digest of a view as of a timestamp that is not below the horizon. Reads all buckets: tens of milliseconds.

@@ -1,6 +1,6 @@
 //! The two hash trees of a store, and what of them is stored with every transaction.
 
-use apograph_format::{Digest, DigestKey, DigestTree, Head, Leaf, Timestamp, TreeShape, Uri, View};
+use apograph_format::{Digest, DigestKey, DigestTree, Hash, Head, Leaf, Timestamp, TreeShape, Uri, View};
 
 use crate::engine::{Batch, Engine, Space};
 use crate::error::StoreError;
@@ -24,6 +24,7 @@ pub(crate) struct Trees {
 struct Tree {
     view: View,
     key: DigestKey,
+    shape: TreeShape,
     tree: DigestTree,
 }
 
@@ -50,7 +51,7 @@ impl Trees {
                 View::Full => progress.documents,
                 View::Published => progress.published,
             });
-            Ok(Tree { view: *view, key: key.clone(), tree })
+            Ok(Tree { view: *view, key: key.clone(), shape: settings.shape, tree })
         };
         Ok(Trees { trees: settings.keys.iter().map(load).collect::<Result<_, _>>()? })
     }
@@ -60,21 +61,67 @@ impl Trees {
         for tree in &mut self.trees {
             let old = old.and_then(|head| tree.leaf(uri, head));
             let new = tree.leaf(uri, new);
-            if old == new {
-                continue;
-            }
-            if let Some((bucket, sum)) = tree.tree.replace(old.as_ref(), new.as_ref()) {
-                batch.put(keys::bucket(tree.view, bucket), sum.to_vec());
-            }
-            match (&old, &new) {
-                (_, Some(leaf)) => {
-                    let value = [leaf.hash.0.as_slice(), uri.as_str().as_bytes()].concat();
-                    batch.put(keys::leaf(tree.view, &leaf.place), value);
-                }
-                (Some(leaf), None) => batch.delete(keys::leaf(tree.view, &leaf.place)),
-                (None, None) => {}
-            }
+            tree.replace(batch, uri, old, new);
         }
+    }
+
+    /// The same, for leaves as they are stored, and for a document that goes altogether.
+    pub(crate) fn set(
+        &mut self,
+        batch: &mut Batch,
+        uri: &Uri,
+        stored: &[(View, Option<Leaf>)],
+        new: Option<&Head>,
+    ) {
+        for tree in &mut self.trees {
+            let old = stored.iter().find(|(view, _)| *view == tree.view).and_then(|(_, leaf)| *leaf);
+            let new = new.and_then(|head| tree.leaf(uri, head));
+            tree.replace(batch, uri, old, new);
+        }
+    }
+
+    /// Makes the sum of a bucket that of these leaves; answers whether it was another.
+    pub(crate) fn mend(&mut self, batch: &mut Batch, view: View, bucket: usize, leaves: &[Leaf]) -> bool {
+        let Some(tree) = self.trees.iter_mut().find(|tree| tree.view == view) else { return false };
+        let mut true_sum = DigestTree::new(tree.shape);
+        let sum = leaves.iter().filter_map(|leaf| true_sum.replace(None, Some(leaf))).last();
+        let sum = sum.map_or([0; 32], |(_, sum)| sum);
+        if tree.tree.bucket(bucket) == sum {
+            return false;
+        }
+        tree.tree.restore_bucket(bucket, sum);
+        batch.put(keys::bucket(view, bucket), sum.to_vec());
+        true
+    }
+
+    /// Counts the leaves, for trees of which no record tells their number.
+    pub(crate) fn recount(&mut self, engine: &dyn Engine, at: Timestamp) -> Result<(), StoreError> {
+        for tree in &mut self.trees {
+            let leaves = engine.range(Space::Documents, &keys::all_leaves(tree.view), at.0);
+            tree.tree.restore_documents(leaves.map(|item| item.map(|_| 1)).sum::<Result<u64, _>>()?);
+        }
+        Ok(())
+    }
+
+    /// Documents of the widest view.
+    pub(crate) fn documents(&self) -> u64 {
+        self.trees.iter().map(|tree| tree.tree.documents()).max().unwrap_or_default()
+    }
+
+    /// The digests of all views.
+    pub(crate) fn digests(&mut self) -> Vec<(View, Digest, u64)> {
+        self.trees.iter_mut().map(|tree| (tree.view, tree.tree.digest(), tree.tree.documents())).collect()
+    }
+
+    /// The tree of one view.
+    pub(crate) fn into_tree(self, view: View) -> Option<DigestTree> {
+        self.trees.into_iter().find(|tree| tree.view == view).map(|tree| tree.tree)
+    }
+
+    /// The children of a node of a view's tree.
+    pub(crate) fn children(&mut self, view: View, level: usize, node: usize) -> Option<Vec<Hash>> {
+        let tree = self.trees.iter_mut().find(|tree| tree.view == view)?;
+        Some(tree.tree.children(level, node))
     }
 
     /// Digest and number of documents of a view, if this store holds it.
@@ -94,6 +141,23 @@ impl Trees {
 }
 
 impl Tree {
+    fn replace(&mut self, batch: &mut Batch, uri: &Uri, old: Option<Leaf>, new: Option<Leaf>) {
+        if old == new {
+            return;
+        }
+        if let Some((bucket, sum)) = self.tree.replace(old.as_ref(), new.as_ref()) {
+            batch.put(keys::bucket(self.view, bucket), sum.to_vec());
+        }
+        match (&old, &new) {
+            (_, Some(leaf)) => {
+                let value = [leaf.hash.0.as_slice(), uri.as_str().as_bytes()].concat();
+                batch.put(keys::leaf(self.view, &leaf.place), value);
+            }
+            (Some(leaf), None) => batch.delete(keys::leaf(self.view, &leaf.place)),
+            (None, None) => {}
+        }
+    }
+
     fn leaf(&self, uri: &Uri, head: &Head) -> Option<Leaf> {
         match self.view {
             View::Full => Some(self.key.full_leaf(uri, head)),

@@ -340,7 +340,11 @@ impl Cause {
             StoreError::Engine(EngineError::Io { source, .. }) => Cause::of_io(source),
             StoreError::Engine(EngineError::InUse { .. }) => Cause::InUse,
             StoreError::Engine(EngineError::Format { .. }) => Cause::Version,
-            StoreError::Engine(_) | StoreError::Order { .. } => Cause::Other,
+            StoreError::Engine(_)
+            | StoreError::Order { .. }
+            | StoreError::Syncing
+            | StoreError::NoSync
+            | StoreError::SnapshotTooClose { .. } => Cause::Other,
         }
     }
 

@@ -101,6 +101,10 @@ impl Applier {
 
     /// Applies everything durable that is complete and in order. Hands over the checkpoints it passes.
     pub(super) fn run(&mut self, mut pass: impl FnMut(Compared)) -> Result<(), ApplyError> {
+        // While a synchronization goes on readers keep what they have.
+        if self.partitions.iter().any(|partition| partition.store.is_syncing()) {
+            return Ok(());
+        }
         loop {
             let mut nexts = Vec::with_capacity(self.partitions.len());
             for partition in &mut self.partitions {
@@ -193,24 +197,25 @@ impl Partition {
     }
 
     fn store_apply(&self, entry: &Entry, facts: &Facts) -> Result<Applied, ApplyError> {
-        let applied = self.relieve().and_then(|()| self.store.apply(entry, facts));
+        let applied = relieve(&self.store).and_then(|()| self.store.apply(entry, facts));
         applied.map_err(|error| ApplyError::Store { partition: self.id, error })
     }
 
-    /// Back-pressure: the writer waits while maintenance is behind, so that memory stays bounded. It lends a hand, and
-    /// so it learns why maintenance cannot go on, if the disk is full.
-    fn relieve(&self) -> Result<(), StoreError> {
-        loop {
-            match self.store.pressure() {
-                Pressure::None => return Ok(()),
-                Pressure::Slow(pause) => {
-                    std::thread::sleep(pause);
-                    return Ok(());
-                }
-                Pressure::Stop => {
-                    if !self.store.maintain()? {
-                        std::thread::sleep(PRESSURE_PAUSE);
-                    }
+}
+
+/// Back-pressure: the writer waits while maintenance is behind, so that memory stays bounded. It lends a hand, and so it
+/// learns why maintenance cannot go on, if the disk is full.
+pub(super) fn relieve(store: &Store) -> Result<(), StoreError> {
+    loop {
+        match store.pressure() {
+            Pressure::None => return Ok(()),
+            Pressure::Slow(pause) => {
+                std::thread::sleep(pause);
+                return Ok(());
+            }
+            Pressure::Stop => {
+                if !store.maintain()? {
+                    std::thread::sleep(PRESSURE_PAUSE);
                 }
             }
         }

@@ -292,7 +292,14 @@ impl Worker {
     pub(super) fn write_checkpoint_if_due(&mut self, idle: bool) {
         let since = self.committer.since_checkpoint;
         let is_due = since >= CHECKPOINT_TRANSACTIONS || (idle && since > 0);
-        if !is_due || !self.is_primary() || self.shared.stopped().is_some() {
+        if is_due {
+            self.write_checkpoint_now();
+        }
+    }
+
+    /// Writes a checkpoint into every partition; on a primary only.
+    pub(super) fn write_checkpoint_now(&mut self) {
+        if !self.is_primary() || self.shared.stopped().is_some() {
             return;
         }
         let mark = self.committer.mark();

@@ -61,6 +61,9 @@ impl Worker {
         if let Some(reason) = self.shared.stopped() {
             return Err(TakeError::Stopped { reason });
         }
+        if self.shared.sync_marker().is_some() {
+            return Err(TakeError::Stopped { reason: "a synchronization is going on".to_owned() });
+        }
         let mut verified = Vec::with_capacity(entries.len());
         for entry in entries {
             verified.push(self.verify(partition, entry)?);

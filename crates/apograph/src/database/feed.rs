@@ -23,6 +23,9 @@ use crate::error::FeedError;
 /// partition may yet be cut, and a copy must never have it.
 pub struct Feed {
     shared: Arc<Shared>,
+    partition: PartitionId,
+    /// Of the journals that it reads.
+    generation: u64,
     entries: Entries,
     held: Option<Entry>,
     derived: Option<Derived>,
@@ -49,9 +52,11 @@ impl Database {
         let journal = self.shared.journal(partition).ok_or_else(no_partition)?;
         let store = self.shared.store(partition).ok_or_else(no_partition)?;
         let shared = Arc::clone(&self.shared);
+        let generation = shared.generation.load(Ordering::Acquire);
         match (self.view(), view) {
             (View::Full, View::Full) | (View::Published, View::Published) => {
-                Ok(Feed { shared, entries: locate(&journal, &from)?, held: None, derived: None })
+                let entries = locate(&journal, &from)?;
+                Ok(Feed { shared, partition, generation, entries, held: None, derived: None })
             }
             (View::Published, View::Full) => Err(FeedError::NoSuchView { view }),
             (View::Full, View::Published) => {
@@ -70,6 +75,8 @@ impl Database {
                 };
                 Ok(Feed {
                     shared,
+                    partition,
+                    generation,
                     entries: locate(&journal, &behind.position)?,
                     held: None,
                     derived: Some(derived),
@@ -109,6 +116,11 @@ fn locate(journal: &JournalReader, from: &Position) -> Result<Entries, FeedError
 impl Feed {
     /// The next whole entries, at least one, `bytes_max` or somewhat more; `None` when nothing is there now.
     pub fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FeedError> {
+        if self.shared.generation.load(Ordering::Acquire) != self.generation {
+            let start = self.shared.journal(self.partition).map(|journal| journal.start());
+            let asked = self.entries.position();
+            return Err(FeedError::OutOfWindow { start: start.unwrap_or(asked), asked });
+        }
         let visible = self.shared.visible();
         let mut gathered = BytesMut::new();
         while gathered.len() < bytes_max {

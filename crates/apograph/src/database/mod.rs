@@ -17,6 +17,7 @@ mod plan;
 mod reads;
 mod state;
 mod status;
+pub mod synchronize;
 mod upkeep;
 mod wait;
 mod worker;
@@ -134,6 +135,20 @@ impl Database {
         let command = Command::Commit(Box::new(transaction), answer);
         self.threads.queue.send(command).map_err(|_| self.shared.stopped_error())?;
         pending.blocking_recv().unwrap_or_else(|_| Err(self.shared.stopped_error()))
+    }
+
+    /// Has the worker do something, and waits for it. Not to be called on an async thread.
+    fn on_worker<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut worker::Worker) -> T + Send + 'static,
+    ) -> Result<T, synchronize::SyncError> {
+        let stopped = || synchronize::SyncError::Stopped {
+            reason: self.shared.stopped().unwrap_or_else(|| "the server is shutting down".into()),
+        };
+        let (answer, done) = oneshot::channel();
+        let work = move |worker: &mut worker::Worker| drop(answer.send(work(worker)));
+        self.threads.queue.send(Command::Do(Box::new(work))).map_err(|_| stopped())?;
+        done.blocking_recv().map_err(|_| stopped())
     }
 
     fn check_writable(&self) -> Result<(), CommitError> {

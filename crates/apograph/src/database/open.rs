@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 use apograph_format::partition::PartitioningError;
@@ -12,6 +12,9 @@ use apograph_store::{Store, StoreError};
 
 use super::applier::{Applier, Compared};
 use super::file::DatabaseFile;
+use super::synchronize::{
+    SyncError, SyncMarker, SyncOutcome, finish_installing, is_installing, partition_home, replay_logs,
+};
 use super::worker::{Worker, chain, compare};
 use super::{Database, QUEUE_MAX, Shared, Threads, upkeep};
 use crate::Role;
@@ -72,6 +75,9 @@ pub enum OpenError {
         #[source]
         error: StoreError,
     },
+    /// A synchronization that was begun cannot be taken up again.
+    #[error("a synchronization that was begun cannot be taken up: {0}")]
+    Synchronize(#[from] SyncError),
     /// Store and journal do not fit together, or replay failed.
     #[error("recovery failed: {reason}")]
     Recovery {
@@ -88,26 +94,30 @@ impl Database {
         settings: &DatabaseSettings,
         file: DatabaseFile,
     ) -> Result<Database, OpenError> {
-        let spool = prepare_spool(path)?;
-        let count = file.partitions.count();
+        prepare_spool(path)?;
+        let stores = open_stores(path, &file, settings)?;
+        let mut marker = SyncMarker::read(path)?;
+        if let Some(installing) = marker.take_if(|marker| is_installing(Some(marker))) {
+            let options = settings.journal_options(file.partitions.count());
+            finish_installing(path, &file, options, &stores, &installing)?;
+        }
         let mut journals = Vec::new();
-        let mut stores = Vec::new();
         for partition in file.partitions.all() {
-            let home = path.join("partitions").join(format!("{partition:0>3}"));
-            let (journal, genesis) = open_journal(&home, &file, settings, partition)?;
-            let options = settings.store_options(count);
-            let store =
-                Store::open(&home.join("store"), &options, file.trees()?, (genesis.after, genesis.timestamp))
-                    .map_err(|error| OpenError::Store { partition, error })?;
-            journals.push(journal);
-            stores.push(Arc::new(store));
+            let home = partition_home(path, partition);
+            journals.push(open_journal(&home, &file, settings, partition)?);
         }
         let is_primary = file.role == Role::Primary;
         let upkeep = upkeep::Upkeep::start(name, &stores);
+        if let Some(marker) = &marker {
+            let homes = file.partitions.all().map(|partition| partition_home(path, partition));
+            replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at)?;
+        }
         let (applier, passed) = replay(name, &stores, &mut journals, is_primary)?;
         let readers = journals.iter().map(Journal::reader).collect();
         let key = folder.signing_key();
-        let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, spool);
+        let sync = (marker, SyncOutcome::read(path)?);
+        let path = path.to_owned();
+        let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, path, sync);
         let shared = Arc::new(shared);
         find_sources(&shared)?;
         for compared in passed.values() {
@@ -143,13 +153,34 @@ impl Database {
     }
 }
 
-fn prepare_spool(path: &Path) -> Result<PathBuf, OpenError> {
+fn open_stores(
+    path: &Path,
+    file: &DatabaseFile,
+    settings: &DatabaseSettings,
+) -> Result<Vec<Arc<Store>>, OpenError> {
+    let count = file.partitions.count();
+    let open = |partition: PartitionId| {
+        let home = partition_home(path, partition);
+        let genesis = Beginning::genesis(&identity(file, partition));
+        let beginning = (genesis.after, genesis.timestamp);
+        Store::open(&home.join("store"), &settings.store_options(count), file.trees()?, beginning)
+            .map(Arc::new)
+            .map_err(|error| OpenError::Store { partition, error })
+    };
+    file.partitions.all().map(open).collect()
+}
+
+fn identity(file: &DatabaseFile, partition: PartitionId) -> Identity {
+    Identity { database: file.id, view: file.role.view(), partition, partitioning: file.partitions }
+}
+
+fn prepare_spool(path: &Path) -> Result<(), OpenError> {
     let spool = path.join("spool");
     if spool.exists() {
         fs::remove_dir_all(&spool).map_err(disk(&spool))?;
     }
     fs::create_dir_all(&spool).map_err(disk(&spool))?;
-    Ok(spool)
+    Ok(())
 }
 
 fn open_journal(
@@ -157,10 +188,9 @@ fn open_journal(
     file: &DatabaseFile,
     settings: &DatabaseSettings,
     partition: PartitionId,
-) -> Result<(Journal, Beginning), OpenError> {
+) -> Result<Journal, OpenError> {
     let dir = home.join("journal");
-    let identity =
-        Identity { database: file.id, view: file.role.view(), partition, partitioning: file.partitions };
+    let identity = identity(file, partition);
     let options = settings.journal_options(file.partitions.count());
     let genesis = Beginning::genesis(&identity);
     let opened = match Journal::open(&dir, Some(&identity), options) {
@@ -174,7 +204,7 @@ fn open_journal(
     let Some((journal, recovery)) = opened else {
         let journal = Journal::create(&dir, identity, options, genesis)
             .map_err(|error| OpenError::Create { partition, error })?;
-        return Ok((journal, genesis));
+        return Ok(journal);
     };
     if let Some(torn) = recovery.torn_tail {
         tracing::warn!(
@@ -184,7 +214,7 @@ fn open_journal(
     }
     // A journal that begins mid-history needs a store that is at least as far: `replay` finds out that a new one,
     // which stands at the genesis, is not.
-    Ok((journal, genesis))
+    Ok(journal)
 }
 
 /// A copy of a derived view may hold entries that it could not apply yet; they count for where it goes on.

@@ -16,7 +16,9 @@ use apograph_journal::JournalReader;
 use apograph_store::Store;
 
 use super::file::DatabaseFile;
+use super::synchronize::{Pins, SyncMarker, SyncOutcome};
 use crate::error::{CommitError, TakeError};
+use crate::folder::FolderError;
 use crate::settings::DatabaseSettings;
 use crate::status::ServerIdentity;
 
@@ -31,12 +33,19 @@ pub(crate) struct Shared {
     pub(crate) stores: Vec<Arc<Store>>,
     /// Replaced when the worker had to open a journal again.
     pub(crate) journals: RwLock<Vec<JournalReader>>,
+    /// The folder of the database.
+    pub(crate) path: PathBuf,
     pub(crate) spool: PathBuf,
     pub(crate) visible: watch::Sender<Timestamp>,
     pub(crate) epoch: AtomicU64,
     /// Entry bytes ever appended, by partition.
     pub(crate) appended: Vec<AtomicU64>,
     pub(crate) health: Mutex<Health>,
+    /// Grows when the journals begin anew: whoever reads the old ones has to ask again.
+    pub(crate) generation: AtomicU64,
+    /// Snapshots that copies read.
+    pub(crate) pins: Pins,
+    sync: Mutex<(Option<SyncMarker>, Option<SyncOutcome>)>,
 }
 
 /// What somebody should know.
@@ -65,7 +74,8 @@ impl Shared {
         key: &SigningKey,
         stores: Vec<Arc<Store>>,
         journals: Vec<JournalReader>,
-        spool: PathBuf,
+        path: PathBuf,
+        sync: (Option<SyncMarker>, Option<SyncOutcome>),
     ) -> Shared {
         let count = stores.len();
         let visible = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
@@ -83,11 +93,15 @@ impl Shared {
             key: key.clone(),
             stores,
             journals: RwLock::new(journals),
-            spool,
+            spool: path.join("spool"),
+            path,
             visible: watch::Sender::new(visible),
             epoch: AtomicU64::new(epoch),
             appended: (0..count).map(|_| AtomicU64::new(0)).collect(),
             health: Mutex::new(Health { proofs, sources, ..Health::default() }),
+            generation: AtomicU64::new(0),
+            pins: Pins::default(),
+            sync: Mutex::new(sync),
         }
     }
 
@@ -168,6 +182,33 @@ impl Shared {
         if !health.alarms.contains(&alarm) && health.alarms.len() < 100 {
             health.alarms.push(alarm);
         }
+    }
+
+    pub(crate) fn sync_marker(&self) -> Option<SyncMarker> {
+        self.sync.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Durable on return.
+    pub(crate) fn set_marker(&self, marker: Option<SyncMarker>) -> Result<(), FolderError> {
+        let mut sync = self.sync.lock().unwrap_or_else(PoisonError::into_inner);
+        match &marker {
+            Some(marker) => marker.write(&self.path)?,
+            None => SyncMarker::remove(&self.path)?,
+        }
+        sync.0 = marker;
+        Ok(())
+    }
+
+    pub(crate) fn sync_outcome(&self) -> Option<SyncOutcome> {
+        self.sync.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Durable on return.
+    pub(crate) fn set_outcome(&self, outcome: SyncOutcome) -> Result<(), FolderError> {
+        let mut sync = self.sync.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.write(&self.path)?;
+        sync.1 = Some(outcome);
+        Ok(())
     }
 
     pub(crate) fn set_proof(&self, partition: PartitionId, at: Position) {

@@ -13,6 +13,7 @@ use apograph_journal::{AppendError, Journal, SyncError};
 use super::Shared;
 use super::applier::{Applier, Compared};
 use super::committer::Committer;
+use super::synchronize::Installing;
 use crate::Role;
 use crate::error::{CommitError, TakeError};
 use crate::transaction::{Committed, Transaction};
@@ -32,6 +33,8 @@ pub(super) type CommitAnswer = oneshot::Sender<Result<Committed, CommitError>>;
 pub(super) enum Command {
     Commit(Box<Transaction>, CommitAnswer),
     Take(PartitionId, Vec<Entry>, oneshot::Sender<Result<(), TakeError>>),
+    /// Work that only the owner of journals and stores may do.
+    Do(Box<dyn FnOnce(&mut Worker) + Send>),
     Stop,
 }
 
@@ -41,6 +44,7 @@ pub(super) struct Worker {
     pub(super) journals: Vec<Journal>,
     pub(super) applier: Applier,
     pub(super) committer: Committer,
+    pub(super) installing: Installing,
     last_upkeep: Instant,
     /// When purged bytes were last found in a file that a reader holds open.
     last_erase: Option<Instant>,
@@ -65,7 +69,8 @@ impl Worker {
     pub(super) fn new(shared: Arc<Shared>, journals: Vec<Journal>, applier: Applier) -> Worker {
         let committer = Committer::new(&shared, &applier, &journals);
         let now = Instant::now();
-        Worker { shared, journals, applier, committer, last_upkeep: now, last_attempt: now, last_erase: None }
+        let installing = Installing::default();
+        Worker { shared, journals, applier, committer, installing, last_upkeep: now, last_attempt: now, last_erase: None }
     }
 
     /// Works until it is told to stop or nobody can ask any more.
@@ -116,6 +121,11 @@ impl Worker {
                     if group.len() < GROUP_MAX && !is_alone {
                         next = queue.try_recv().ok();
                     }
+                }
+                Command::Do(work) => {
+                    self.commit_group(std::mem::take(&mut group));
+                    work(self);
+                    next = queue.try_recv().ok();
                 }
                 Command::Take(partition, entries, answer) => {
                     let outcome = self.take(partition, &entries);
@@ -235,6 +245,8 @@ impl Worker {
                 erasing |= super::upkeep::erase(store, journal)?;
             }
             if let Some(horizon) = self.shared.settings.horizon(now, store.horizon()) {
+                // A copy that reads a snapshot needs what was then.
+                let horizon = self.shared.pins.oldest().map_or(horizon, |oldest| oldest.min(horizon));
                 store.raise_horizon(horizon.min(self.applier.applied())).map_err(|error| chain(&error))?;
             }
         }
@@ -272,7 +284,7 @@ pub(super) fn compare(shared: &Shared, compared: &Compared) {
             let mut health = shared.health();
             let is_healed = |difference: &mut TakeError| matches!(difference, TakeError::Diverged { partition, .. } if *partition == compared.partition.0);
             health.difference.take_if(is_healed);
-        } else {
+        } else if shared.sync_outcome().is_none_or(|outcome| outcome.is_whole()) {
             shared.health().difference = Some(TakeError::Diverged {
                 partition: compared.partition.0,
                 at: compared.at,

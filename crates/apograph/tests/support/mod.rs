@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, unreachable_pub)]
 
+pub mod altered;
+pub mod synchronize;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -153,6 +156,69 @@ impl Servers {
             for partition in copy.partitioning().all() {
                 while pump(&source, &copy, partition, 1 << 20, usize::MAX) {}
             }
+        }
+    }
+
+    /// Lets one copy follow its source until nothing is left.
+    pub fn follow_one(&mut self, name: &'static str) {
+        let (_, _, source) = NAMES.into_iter().find(|(of, _, _)| *of == name).unwrap();
+        let (source, copy) = (self.database(source), self.database(name));
+        for partition in copy.partitioning().all() {
+            while pump(&source, &copy, partition, 1 << 20, usize::MAX) {}
+        }
+    }
+
+    /// Synchronizes every copy with its source, and answers what that cost.
+    pub fn synchronize_all(&mut self) -> synchronize::Cost {
+        let mut cost = synchronize::Cost::default();
+        for (name, _, source) in NAMES.into_iter().skip(1) {
+            let (source, copy) = (self.database(source), self.database(name));
+            let outcome = synchronize::synchronize(&source, &copy, "out-of-window", &mut cost);
+            assert!(outcome.is_whole(), "{name}: {outcome:?}");
+        }
+        cost
+    }
+
+    /// Equal digests, equal exports, and journals that are equal from where a copy's begins. What the primary writes when
+    /// it is idle is followed first.
+    pub fn check_equal(&mut self) {
+        self.settle();
+        for (name, _, _) in NAMES.into_iter().skip(1) {
+            self.check_equal_one(name);
+        }
+    }
+
+    /// The same of one copy, as far as it is.
+    pub fn check_equal_one(&mut self, name: &'static str) {
+        let (primary, copy) = (self.primary(), self.database(name));
+        let (view, at) = (copy.view(), copy.visible());
+        let digest = |database: &Database| database.digest_at(view, at).unwrap();
+        assert_eq!(digest(&copy), digest(&primary), "{name}");
+        let export = |database: &Database| -> Vec<String> {
+            database.export(view, Some(at)).unwrap().map(Result::unwrap).collect()
+        };
+        assert_eq!(export(&copy), export(&primary), "{name}");
+        if view == View::Full {
+            for of in copy.status().unwrap().partitions {
+                let bytes = |database: &Database| {
+                    let mut feed = database.feed(of.partition, view, of.journal_start, None).unwrap();
+                    let mut bytes = Vec::new();
+                    while let Some(piece) = feed.next(1 << 20).unwrap() {
+                        bytes.extend_from_slice(&piece);
+                    }
+                    bytes
+                };
+                assert!(bytes(&primary).starts_with(&bytes(&copy)), "{name}: partition {}", of.partition);
+            }
+        }
+    }
+
+    /// Waits until purged bytes are gone from a server's files.
+    pub fn wait_for_erasures(&self, name: &str) {
+        let begun = std::time::Instant::now();
+        while erasures_pending(&self.database(name)) > 0 {
+            assert!(begun.elapsed() < SETTLING_MAX, "{name} never erases what was purged");
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 

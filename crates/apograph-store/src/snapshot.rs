@@ -1,0 +1,120 @@
+//! What a source reads of its own past for a copy that synchronizes, and what the copy reads of itself to compare.
+
+use apograph_format::{Digest, DigestTree, Hash, Head, Leaf, Timestamp, Uri, View};
+
+use crate::engine::Space;
+use crate::error::StoreError;
+use crate::keys;
+use crate::meta::Progress;
+use crate::store::Store;
+use crate::trees::Trees;
+
+/// The hash tree of one view at one timestamp, in memory: at most 4 MiB.
+pub struct TreeSnapshot {
+    tree: DigestTree,
+}
+
+impl TreeSnapshot {
+    /// Digest of the view, and its number of documents.
+    pub fn digest(&mut self) -> (Digest, u64) {
+        (self.tree.digest(), self.tree.documents())
+    }
+
+    /// The sixteen children of a node; level 0 lies just above the buckets. Empty if there is no such node.
+    pub fn children(&mut self, level: usize, node: usize) -> Vec<Hash> {
+        self.tree.children(level, node)
+    }
+}
+
+impl Store {
+    /// How far the store was at `at`; `None` when nothing had been applied by then.
+    pub fn progress_at(&self, at: Timestamp) -> Result<Option<Progress>, StoreError> {
+        let progress = self.engine.get(Space::Documents, keys::META, at.0)?;
+        progress.map(|bytes| Progress::decode(&bytes)).transpose()
+    }
+
+    /// The tree of a view as of `at`; `None` if the store does not keep one. Reads all buckets: tens of milliseconds.
+    pub fn tree_at(&self, view: View, at: Timestamp) -> Result<Option<TreeSnapshot>, StoreError> {
+        let beginning = || Progress::beginning(self.progress().position, Timestamp::ZERO);
+        let progress = self.progress_at(at)?.unwrap_or_else(beginning);
+        let trees = Trees::load(&*self.engine, &self.tree_settings, &progress, at)?;
+        Ok(trees.into_tree(view).map(|tree| TreeSnapshot { tree }))
+    }
+
+    /// The children of a node in the tree of what is here now, what a synchronization brought included.
+    pub fn own_children(&self, view: View, level: usize, node: usize) -> Option<Vec<Hash>> {
+        self.state_mut().trees.children(view, level, node)
+    }
+
+    /// Leaves of a bucket as of `at`, in the order of their places, with the URIs they stand for.
+    pub fn leaves(
+        &self,
+        view: View,
+        bucket: usize,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Result<(Leaf, Uri), StoreError>> + use<> {
+        let range = keys::leaves(view, bucket, self.tree_settings.shape.bits());
+        self.engine.range(Space::Documents, &range, at.0).map(|item| {
+            let (key, value) = item?;
+            let place = key.get(1..).and_then(|place| place.try_into().ok());
+            let leaf = place.zip(decode_leaf(&value));
+            let (place, (hash, uri)) = leaf.ok_or_else(|| StoreError::damaged("a leaf of a hash tree"))?;
+            Ok((Leaf { place, hash }, uri))
+        })
+    }
+
+    /// The document at a place of the tree as of `at`, and its leaf's hash.
+    pub fn leaf(
+        &self,
+        view: View,
+        place: &[u8; 16],
+        at: Timestamp,
+    ) -> Result<Option<(Hash, Uri)>, StoreError> {
+        let Some(value) = self.engine.get(Space::Documents, &keys::leaf(view, place), at.0)? else {
+            return Ok(None);
+        };
+        decode_leaf(&value).map(Some).ok_or_else(|| StoreError::damaged("a leaf of a hash tree"))
+    }
+
+    /// The leaf that a document has by what is stored of it, not by what the tree says.
+    pub fn true_leaf(&self, view: View, uri: &Uri, at: Timestamp) -> Result<Option<Leaf>, StoreError> {
+        let head = self.head(uri, at)?;
+        Ok(head.and_then(|head| self.leaf_of(view, uri, &head)))
+    }
+
+    /// The leaf of a document with this head.
+    pub fn leaf_of(&self, view: View, uri: &Uri, head: &Head) -> Option<Leaf> {
+        let (_, key) = self.tree_settings.keys.iter().find(|(held, _)| *held == view)?;
+        match view {
+            View::Full => Some(key.full_leaf(uri, head)),
+            View::Published => key.published_leaf(uri, head),
+        }
+    }
+
+    /// How large the trees are.
+    pub fn tree_shape(&self) -> apograph_format::TreeShape {
+        self.tree_settings.shape
+    }
+
+    /// Cursors of importers as of `at`: name, position, commit time.
+    pub fn cursors(
+        &self,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Result<(String, String, Timestamp), StoreError>> + use<> {
+        self.engine.range(Space::Documents, &keys::cursors(), at.0).map(|item| {
+            let (key, value) = item?;
+            let read = || {
+                let name = std::str::from_utf8(key.get(1..)?).ok()?;
+                let (since, position) = value.split_first_chunk::<8>()?;
+                let position = std::str::from_utf8(position).ok()?;
+                Some((name.to_owned(), position.to_owned(), Timestamp(u64::from_le_bytes(*since))))
+            };
+            read().ok_or_else(|| StoreError::damaged("a cursor"))
+        })
+    }
+}
+
+fn decode_leaf(value: &[u8]) -> Option<(Hash, Uri)> {
+    let (hash, uri) = value.split_first_chunk::<32>()?;
+    Some((Hash(*hash), Uri::parse(std::str::from_utf8(uri).ok()?).ok()?))
+}

@@ -1,0 +1,336 @@
+//! The copy's side: what it has, to be compared; what arrives, installed by the worker.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use apograph_format::{Hash, Head, Leaf, PartitionId, Timestamp, TreeShape, Uri, View};
+use apograph_format::synchronize::WantedDocument;
+use apograph_store::{Install, Installment, Quarantined, Store, StoreError, Syncing};
+
+use super::log::SyncLog;
+use super::marker::{SyncMarker, SyncPhase};
+use super::outcome::{LISTED_MAX, Repaired, SyncOutcome};
+use super::{Snapshot, SyncError};
+use crate::Role;
+use crate::database::applier::relieve;
+use crate::database::worker::{Worker, chain};
+use crate::database::{Database, Shared};
+
+/// What the worker keeps while the copy synchronizes.
+#[derive(Debug, Default)]
+pub(in crate::database) struct Installing {
+    logs: Vec<SyncLog>,
+    repaired: Vec<Repaired>,
+    repaired_total: u64,
+}
+
+/// What a partition of this copy holds, what a synchronization brought so far included.
+pub struct Own {
+    store: Arc<Store>,
+    view: View,
+}
+
+impl Database {
+    /// A synchronization that was begun and is not finished.
+    pub fn sync_marker(&self) -> Option<SyncMarker> {
+        self.shared.sync_marker()
+    }
+
+    /// What the last synchronization did.
+    pub fn sync_outcome(&self) -> Option<SyncOutcome> {
+        self.shared.sync_outcome()
+    }
+
+    /// Somebody has seen what the last synchronization did: its alarm goes.
+    pub fn see_sync_outcome(&self) -> Result<(), SyncError> {
+        if let Some(outcome) = self.shared.sync_outcome() {
+            self.shared.set_outcome(SyncOutcome { seen: true, ..outcome })?;
+        }
+        Ok(())
+    }
+
+    /// Begins to synchronize, or goes on with another snapshot. From now on nothing is followed; readers keep what they
+    /// see until it is finished. Blocks; durable on return.
+    pub fn begin_sync(&self, marker: SyncMarker) -> Result<(), SyncError> {
+        self.on_worker(move |worker| worker.begin_sync(marker))?
+    }
+
+    /// How far a partition is; `None` when nothing was begun.
+    pub fn syncing(&self, partition: PartitionId) -> Option<Syncing> {
+        self.shared.store(partition)?.syncing()
+    }
+
+    /// The timestamp that a snapshot must be above, with room for all batches.
+    pub fn sync_floor(&self) -> Timestamp {
+        let of_store = |store: &Arc<Store>| store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
+        self.shared.stores.iter().map(of_store).max().unwrap_or_default().max(self.visible())
+    }
+
+    /// Installs a batch. Blocks.
+    pub fn install(&self, partition: PartitionId, installment: Installment) -> Result<(), SyncError> {
+        self.on_worker(move |worker| worker.install(partition, &installment))?
+    }
+
+    /// What a partition holds, to be compared.
+    pub fn own(&self, partition: PartitionId) -> Option<Own> {
+        let store = self.shared.store(partition)?;
+        Some(Own { store: Arc::clone(store), view: self.view() })
+    }
+
+    /// Everything is there: the copy moves to the snapshot. Blocks; durable on return. Refused while a partition has
+    /// another digest than the snapshot, unless something is known to be missing: so many documents that the operator
+    /// leaves out, or some in quarantine.
+    pub fn finish_sync(&self, left_out: u64) -> Result<SyncOutcome, SyncError> {
+        self.on_worker(move |worker| worker.finish_sync(left_out))?
+    }
+
+    /// Documents that could not be taken, with reasons.
+    pub fn quarantine(&self) -> Result<Vec<(Uri, Quarantined)>, StoreError> {
+        let at = self.visible();
+        self.shared.stores.iter().flat_map(|store| store.quarantine(at)).take(LISTED_MAX).collect()
+    }
+}
+
+impl Own {
+    /// How large the tree is.
+    pub fn shape(&self) -> TreeShape {
+        self.store.tree_shape()
+    }
+
+    /// The children of a node of the tree.
+    pub fn children(&self, level: usize, node: usize) -> Vec<Hash> {
+        self.store.own_children(self.view, level, node).unwrap_or_default()
+    }
+
+    /// The digest of what is here, and the number of documents.
+    pub fn digest(&self) -> Option<(Hash, u64)> {
+        self.store.sync_digest(self.view)
+    }
+
+    /// The leaf of a document with this head.
+    pub fn leaf(&self, uri: &Uri, head: &Head) -> Option<Leaf> {
+        self.store.leaf_of(self.view, uri, head)
+    }
+
+    /// Is this payload here?
+    pub fn has_payload(&self, hash: &Hash) -> Result<bool, StoreError> {
+        self.store.has_payload(hash)
+    }
+
+    /// Is a document in quarantine?
+    pub fn holds_back(&self) -> Result<bool, StoreError> {
+        let at = self.store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
+        self.store.quarantine(at).next().transpose().map(|held| held.is_some())
+    }
+
+    /// What differs in a bucket that should have these leaves. What is stored here is not believed: a document whose
+    /// head gives another leaf than the tree has counts as different. If none differs the bucket's own sum is wrong,
+    /// and is put right.
+    pub fn compare(&self, bucket: u32, leaves: &[Leaf]) -> Result<Vec<WantedDocument>, StoreError> {
+        let bucket = bucket as usize;
+        let at = self.store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
+        let mut wanted = Vec::new();
+        let mut theirs = leaves.iter().peekable();
+        for item in self.store.leaves(self.view, bucket, at) {
+            let (stored, uri) = item?;
+            while let Some(missing) = theirs.next_if(|leaf| leaf.place < stored.place) {
+                wanted.push(WantedDocument { place: missing.place, have: None, uri: None });
+            }
+            let expected = theirs.next_if(|leaf| leaf.place == stored.place);
+            // A head that cannot be read is as wrong as any other.
+            let found = self.store.true_leaf(self.view, &uri, at).unwrap_or(None);
+            let is_true = found == Some(stored);
+            if expected == Some(&stored) && is_true {
+                continue;
+            }
+            let have = if is_true { self.newest(&uri, at)? } else { None };
+            wanted.push(WantedDocument { place: stored.place, have, uri: Some(uri) });
+        }
+        wanted.extend(theirs.map(|leaf| WantedDocument { place: leaf.place, have: None, uri: None }));
+        if wanted.is_empty() {
+            self.store.mend_bucket(self.view, bucket)?;
+        }
+        Ok(wanted)
+    }
+
+    /// The newest version that is here with its record.
+    fn newest(&self, uri: &Uri, at: Timestamp) -> Result<Option<apograph_format::VersionRef>, StoreError> {
+        let head = self.store.head(uri, at)?;
+        let Some(newest) = head.and_then(|head| head.working.or(head.live)) else { return Ok(None) };
+        let record = self.store.version(uri, newest.number, at)?;
+        Ok(record.filter(|record| record.id == newest.id).map(|_| newest))
+    }
+
+    /// The documents of this partition that lack bodies of old versions.
+    pub fn cut_documents(&self) -> Result<u64, StoreError> {
+        self.store.cut_documents(self.store.progress().timestamp)
+    }
+}
+
+impl Worker {
+    fn begin_sync(&mut self, marker: SyncMarker) -> Result<(), SyncError> {
+        check(&self.shared, &marker.snapshot)?;
+        if let Some(reason) = self.shared.stopped() {
+            return Err(SyncError::Stopped { reason });
+        }
+        if self.shared.sync_marker().is_none() {
+            // What readers see must be on disk before anything is written above it.
+            for store in &self.shared.stores {
+                store.flush()?;
+            }
+        }
+        let target = marker.snapshot.at;
+        self.shared.set_marker(Some(marker))?;
+        for store in &self.shared.stores {
+            store.begin_sync(target)?;
+        }
+        self.open_logs()
+    }
+
+    fn open_logs(&mut self) -> Result<(), SyncError> {
+        if self.installing.logs.is_empty() {
+            let homes = self.shared.partitioning.all().map(|partition| self.shared.home(partition));
+            self.installing.logs = homes.map(|home| SyncLog::open(&home)).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+
+    fn install(&mut self, partition: PartitionId, installment: &Installment) -> Result<(), SyncError> {
+        self.open_logs()?;
+        let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
+        let syncing = store.syncing().ok_or(SyncError::NotBegun)?;
+        let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.reason == "diverged");
+        if is_repair {
+            for repaired in installment.changes.iter().filter_map(|change| difference(store, change, &syncing)) {
+                self.installing.repaired_total += 1;
+                if self.installing.repaired.len() < LISTED_MAX {
+                    self.installing.repaired.push(repaired);
+                }
+            }
+        }
+        relieve(store)?;
+        let version = Timestamp(syncing.version.0 + 1);
+        let log = self.installing.logs.get_mut(usize::from(partition.0)).ok_or(SyncError::NotBegun)?;
+        log.append(installment, version)?;
+        store.install_at(installment, version)?;
+        log.trim(store)
+    }
+
+    fn finish_sync(&mut self, left_out: u64) -> Result<SyncOutcome, SyncError> {
+        let mut marker = self.shared.sync_marker().ok_or(SyncError::NotBegun)?;
+        marker.left_out = left_out;
+        let is_equal = self.compare_with(&marker)?;
+        let stores = self.shared.stores.iter().filter_map(|store| store.syncing());
+        (marker.documents, marker.bytes) =
+            stores.fold((0, 0), |(documents, bytes), of| (documents + of.documents, bytes + of.bytes));
+        marker.equal = is_equal;
+        marker.phase = SyncPhase::Installing;
+        self.shared.set_marker(Some(marker.clone()))?;
+        let installing = std::mem::take(&mut self.installing);
+        // From here on only forward: if it fails, the next start finishes it.
+        self.move_to(&marker.snapshot, marker.keep_journals).inspect_err(|error| {
+            self.shared.stop(format!("a synchronization could not be finished: {}", chain(error)));
+        })?;
+        let mut outcome = SyncOutcome::of(&marker, &self.shared.stores)?;
+        outcome.seen = installing.repaired.is_empty();
+        (outcome.repaired, outcome.repaired_total) = (installing.repaired, installing.repaired_total);
+        if outcome.repaired_total > 0 {
+            self.shared.alarm(format!(
+                "{} documents differed from the source and were repaired; they are listed with the outcome of the synchronization",
+                outcome.repaired_total
+            ));
+        }
+        self.shared.set_outcome(outcome.clone())?;
+        self.shared.set_marker(None)?;
+        Ok(outcome)
+    }
+
+    /// Has every partition the digest of the snapshot? It may lack what is known to be missing, and nothing else.
+    fn compare_with(&self, marker: &SyncMarker) -> Result<bool, SyncError> {
+        let mut is_equal = true;
+        for of in &marker.snapshot.partitions {
+            let store = self.shared.store(of.partition).ok_or(SyncError::NotBegun)?;
+            let syncing = store.syncing().ok_or(SyncError::NotBegun)?;
+            let found = store.sync_digest(marker.snapshot.view).map(|(digest, _)| digest).unwrap_or(Hash([0; 32]));
+            if found == of.digest {
+                continue;
+            }
+            is_equal = false;
+            let is_held = store.quarantine(syncing.version).next().is_some();
+            if !is_held && marker.left_out == 0 {
+                return Err(SyncError::Unequal { partition: of.partition, found, expected: of.digest });
+            }
+        }
+        Ok(is_equal)
+    }
+}
+
+/// Is this snapshot one of ours, and are we one who may take it?
+fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
+    if shared.file.role == Role::Primary {
+        return Err(SyncError::Primary);
+    }
+    let misfit = |reason: String| Err(SyncError::Misfit { reason });
+    if snapshot.view != shared.view() {
+        return misfit(format!("it is of the {} view, this copy holds the {} view", snapshot.view, shared.view()));
+    }
+    let expected: Vec<PartitionId> = shared.partitioning.all().collect();
+    let found: Vec<PartitionId> = snapshot.partitions.iter().map(|of| of.partition).collect();
+    if expected != found {
+        return misfit(format!("it has {} partitions, this database {}", found.len(), expected.len()));
+    }
+    if snapshot.at <= shared.visible() {
+        return Err(SyncError::TooClose);
+    }
+    Ok(())
+}
+
+/// What was wrong with a document that is being put right.
+fn difference(store: &Store, change: &Install, syncing: &Syncing) -> Option<Repaired> {
+    let (uri, new) = match change {
+        Install::Document(document) if document.left_out => return None,
+        Install::Document(document) => (&document.uri, document.head.as_ref()),
+        Install::Absent(uri) | Install::Purged(uri) => (uri, None),
+        Install::Quarantined { .. } => return None,
+    };
+    let what = match (store.head(uri, syncing.version), new) {
+        (Err(error), _) => format!("it could not be read: {error}"),
+        (Ok(None), Some(_)) => "it was missing here".to_owned(),
+        (Ok(None), None) => return None,
+        (Ok(Some(_)), None) => "it was here, and not at the source".to_owned(),
+        (Ok(Some(old)), Some(new)) => in_words(&old, new),
+    };
+    Some(Repaired { uri: uri.clone(), what })
+}
+
+fn in_words(old: &Head, new: &Head) -> String {
+    let mut what = Vec::new();
+    if old.versions != new.versions {
+        what.push(format!("{} versions instead of {}", old.versions, new.versions));
+    }
+    if old.state != new.state {
+        what.push(format!("{} instead of {}", old.state, new.state));
+    }
+    if old.history != new.history || old.working != new.working || old.live != new.live {
+        what.push("other versions".to_owned());
+    }
+    if old.lock != new.lock {
+        what.push("another lock".to_owned());
+    }
+    if what.is_empty() {
+        what.push(if old == new { "its entry in the tree was wrong" } else { "its head was altered" }.to_owned());
+    }
+    what.join(", ")
+}
+
+impl Shared {
+    /// The folder of a partition.
+    pub(in crate::database) fn home(&self, partition: PartitionId) -> PathBuf {
+        partition_home(&self.path, partition)
+    }
+}
+
+/// The folder of a partition of the database in this folder.
+pub(in crate::database) fn partition_home(database: &Path, partition: PartitionId) -> PathBuf {
+    database.join("partitions").join(format!("{partition:0>3}"))
+}

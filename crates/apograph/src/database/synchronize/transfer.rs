@@ -1,0 +1,454 @@
+//! What a copy asks its source, and what it does with the answers, for one partition: a machine without a network. Who
+//! drives it sends [`Transfer::next`] to the source, and hands over every frame that comes back.
+//!
+//! All documents in order, if the partition is empty; then, from the root of the hash tree down, whatever differs. It
+//! begins anew at any time without loss: what was installed does not differ any more.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use apograph_format::digest::FAN_OUT;
+use apograph_format::synchronize::{WantedDocument, WantedPayloads};
+use apograph_format::{
+    Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncRequest, SyncScope, Timestamp, Uri, View,
+};
+use apograph_store::{Install, Installment};
+
+use super::{Own, SnapshotPartition, SyncError};
+use crate::database::Database;
+
+/// A batch is installed when it has so many bytes, or documents.
+const BATCH_BYTES: u64 = 1 << 20;
+const BATCH_DOCUMENTS: usize = 1_000;
+/// Nodes asked for at once: an answer of 2 MiB.
+const NODES_MAX: usize = 4_096;
+/// Documents whose leaves, or which themselves, are asked for at once.
+const LEAVES_MAX: u64 = 8_192;
+const DOCUMENTS_MAX: usize = 256;
+/// How often the tree is gone through before what differs is a failure.
+const PASSES_MAX: u32 = 4;
+
+/// Brings one partition to a snapshot.
+pub struct Transfer {
+    database: Database,
+    own: Own,
+    partition: PartitionId,
+    request: SyncRequest,
+    expected: Digest,
+    documents: u64,
+    /// What the copy shows: purges since then are asked for.
+    shown: Timestamp,
+    stage: Stage,
+    passes: u32,
+    batch: Installment,
+    /// Bytes of its payloads.
+    batch_bytes: u64,
+    in_batch: HashSet<Hash>,
+    lost: HashMap<Hash, String>,
+    progress: TransferProgress,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TransferProgress {
+    /// Documents that came since this transfer was made, or would come.
+    pub documents: u64,
+    /// Documents known to come: grows while differences are found.
+    pub documents_total: u64,
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Documents that the operator leaves out, in the last pass.
+    pub left_out: u64,
+    /// Requests made.
+    pub requests: u64,
+}
+
+/// What an answer that is not what was asked for means.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The source says something that does not fit what it was asked.
+    #[error("the source answers something else than it was asked: {reason}")]
+    Unexpected {
+        /// What.
+        reason: String,
+    },
+    /// This server cannot go on.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+}
+
+impl From<apograph_store::StoreError> for TransferError {
+    fn from(error: apograph_store::StoreError) -> TransferError {
+        TransferError::Sync(error.into())
+    }
+}
+
+enum Stage {
+    /// Everything, in order. The document whose payloads are coming.
+    All { held: Option<Box<SyncDocument>> },
+    Cursors,
+    Purged,
+    /// Nodes still to be asked for at this level, those asked for now, and those below that differ.
+    Nodes { level: usize, left: VecDeque<u32>, asked: Vec<u32>, below: VecDeque<u32> },
+    /// Buckets whose leaves are still to be compared.
+    Leaves { left: VecDeque<u32>, asked: HashSet<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)> },
+    /// Documents still to be asked for, and those that came.
+    Documents { buckets: VecDeque<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)>, asked: HashMap<[u8; 16], Option<Hash>>, came: Vec<SyncDocument>, purged: Vec<Uri> },
+    /// What those documents name and is not here.
+    Payloads { buckets: VecDeque<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)>, asked: HashMap<[u8; 16], Option<Hash>>, came: Vec<SyncDocument>, purged: Vec<Uri>, missing: Vec<WantedPayloads> },
+    Done,
+}
+
+impl Database {
+    /// Brings a partition to the snapshot that was begun. Blocks now and then, as all of [`Transfer`].
+    pub fn transfer(&self, of: &SnapshotPartition, at: Timestamp, scope: SyncScope) -> Result<Transfer, SyncError> {
+        let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
+        let syncing = self.syncing(of.partition).ok_or(SyncError::NotBegun)?;
+        let ask = Ask::Cursors;
+        let view = self.view();
+        let stage = if syncing.is_bulk { Stage::All { held: None } } else { Stage::Cursors };
+        Ok(Transfer {
+            database: self.clone(),
+            own,
+            partition: of.partition,
+            request: SyncRequest { view, at, scope, measure: false, ask },
+            expected: of.digest,
+            documents: of.documents,
+            shown: self.visible(),
+            stage,
+            passes: 0,
+            batch: Installment::default(),
+            batch_bytes: 0,
+            in_batch: HashSet::new(),
+            lost: HashMap::new(),
+            progress: TransferProgress {
+                documents_total: if syncing.is_bulk { of.documents } else { 0 },
+                ..TransferProgress::default()
+            },
+        })
+    }
+}
+
+impl Transfer {
+    /// Which partition.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> TransferProgress {
+        self.progress
+    }
+
+    /// Does it bring documents, or still find out what differs?
+    pub fn is_planning(&self) -> bool {
+        matches!(self.stage, Stage::Cursors | Stage::Purged | Stage::Nodes { .. } | Stage::Leaves { .. })
+    }
+
+    /// What to ask next; `None` when the partition has the digest of the snapshot, or all but what is left out or held
+    /// back. Every frame of the answer goes to [`take`](Self::take), up to its end.
+    pub fn next(&mut self) -> Result<Option<SyncRequest>, TransferError> {
+        loop {
+            let ask = match &mut self.stage {
+                Stage::All { .. } => {
+                    let after = self.database.syncing(self.partition).and_then(|syncing| syncing.after);
+                    Ask::All { after }
+                }
+                Stage::Cursors => Ask::Cursors,
+                Stage::Purged => Ask::Purged { after: self.shown },
+                Stage::Nodes { level, left, asked, .. } => {
+                    *asked = left.drain(..left.len().min(NODES_MAX)).collect();
+                    Ask::Nodes { level: u32::try_from(*level).unwrap_or(u32::MAX), nodes: asked.clone() }
+                }
+                Stage::Leaves { left, asked, wanted } => {
+                    if !wanted.is_empty() {
+                        let (buckets, wanted) = (std::mem::take(left), std::mem::take(wanted));
+                        self.stage = Stage::documents(buckets, wanted);
+                        continue;
+                    }
+                    if left.is_empty() {
+                        if self.is_over()? {
+                            self.stage = Stage::Done;
+                            return Ok(None);
+                        }
+                        self.stage = self.root();
+                        continue;
+                    }
+                    let per_bucket = (self.documents / self.own.shape().buckets() as u64).max(1);
+                    let count = usize::try_from(LEAVES_MAX / per_bucket).unwrap_or(1).clamp(1, 1_024);
+                    let buckets: Vec<u32> = left.drain(..left.len().min(count)).collect();
+                    *asked = buckets.iter().copied().collect();
+                    Ask::Leaves { buckets }
+                }
+                Stage::Documents { buckets, wanted, asked, .. } => {
+                    if wanted.is_empty() {
+                        self.stage = Stage::Leaves {
+                            left: std::mem::take(buckets),
+                            asked: HashSet::new(),
+                            wanted: VecDeque::new(),
+                        };
+                        continue;
+                    }
+                    let now: Vec<_> = wanted.drain(..wanted.len().min(DOCUMENTS_MAX)).collect();
+                    *asked = now.iter().map(|(wanted, hash)| (wanted.place, *hash)).collect();
+                    Ask::Documents { wanted: now.into_iter().map(|(wanted, _)| wanted).collect() }
+                }
+                Stage::Payloads { missing, .. } => Ask::Payloads { wanted: std::mem::take(missing) },
+                Stage::Done => return Ok(None),
+            };
+            self.progress.requests += 1;
+            return Ok(Some(SyncRequest { ask, ..self.request.clone() }));
+        }
+    }
+
+    /// Takes the next frame of the answer; `length` is what it had on its way. Answers whether the answer is over.
+    pub fn take(&mut self, frame: SyncFrame, length: u64) -> Result<bool, TransferError> {
+        self.progress.bytes += length;
+        self.batch.bytes += length;
+        match frame {
+            SyncFrame::End => return self.end().map(|()| true),
+            SyncFrame::Hashes(hashes) => self.take_hashes(&hashes)?,
+            SyncFrame::Leaves { bucket, leaves } => self.take_leaves(bucket, &leaves)?,
+            SyncFrame::Document(document) => self.take_document(document)?,
+            SyncFrame::Payload(payload) => {
+                self.in_batch.insert(payload.hash);
+                self.batch_bytes += payload.bytes.len() as u64;
+                self.batch.payloads.push(payload);
+            }
+            SyncFrame::Lost { hash, reason } => drop(self.lost.insert(hash, reason)),
+            SyncFrame::Cursor { name, position, since } => self.batch.cursors.push((name, position, since)),
+            SyncFrame::Purged(uri) => match &mut self.stage {
+                Stage::Documents { purged, .. } => purged.push(uri),
+                _ => self.batch.changes.push(Install::Purged(uri)),
+            },
+            SyncFrame::Measured(_) => return Err(unexpected("a measurement")),
+        }
+        self.flush_if_full()?;
+        Ok(false)
+    }
+
+    fn end(&mut self) -> Result<(), TransferError> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::All { held } => {
+                self.complete(held)?;
+                self.batch.all_came = true;
+                self.flush()?;
+                Stage::Cursors
+            }
+            Stage::Cursors if self.request.view == View::Published => Stage::Purged,
+            Stage::Cursors | Stage::Purged => {
+                self.flush()?;
+                self.root()
+            }
+            Stage::Nodes { level, left, asked: _, below } => {
+                if !left.is_empty() {
+                    Stage::Nodes { level, left, asked: Vec::new(), below }
+                } else if level == 0 {
+                    Stage::Leaves { left: below, asked: HashSet::new(), wanted: VecDeque::new() }
+                } else {
+                    Stage::Nodes { level: level - 1, left: below, asked: Vec::new(), below: VecDeque::new() }
+                }
+            }
+            Stage::Leaves { left, asked, wanted } => {
+                if let Some(bucket) = asked.iter().next() {
+                    return Err(unexpected(format!("nothing about bucket {bucket}")));
+                }
+                Stage::Leaves { left, asked, wanted }
+            }
+            Stage::Documents { buckets, wanted, asked, came, purged } => {
+                let missing = self.missing(&came)?;
+                if missing.is_empty() {
+                    self.put(came, purged, &asked)?;
+                    Stage::documents(buckets, wanted)
+                } else {
+                    Stage::Payloads { buckets, wanted, asked, came, purged, missing }
+                }
+            }
+            Stage::Payloads { buckets, wanted, asked, came, purged, .. } => {
+                self.put(came, purged, &asked)?;
+                Stage::documents(buckets, wanted)
+            }
+            Stage::Done => Stage::Done,
+        };
+        // A level without a difference ends the search.
+        if let Stage::Nodes { left, .. } = &self.stage
+            && left.is_empty()
+        {
+            self.stage = Stage::Leaves { left: VecDeque::new(), asked: HashSet::new(), wanted: VecDeque::new() };
+        }
+        Ok(())
+    }
+
+    /// From the root on, unless there is no difference at all.
+    fn root(&mut self) -> Stage {
+        self.passes += 1;
+        self.progress.left_out = 0;
+        let is_equal = self.own.digest().is_some_and(|(digest, _)| digest == self.expected);
+        let left = if is_equal { VecDeque::new() } else { VecDeque::from([0]) };
+        if is_equal {
+            return Stage::Leaves { left, asked: HashSet::new(), wanted: VecDeque::new() };
+        }
+        let level = self.own.shape().levels() - 1;
+        Stage::Nodes { level, left, asked: Vec::new(), below: VecDeque::new() }
+    }
+
+    fn is_over(&self) -> Result<bool, TransferError> {
+        let is_equal = self.own.digest().is_some_and(|(digest, _)| digest == self.expected);
+        // What is left out or held back differs as often as it is looked for.
+        let is_known = self.passes > 0 && (self.progress.left_out > 0 || self.own.holds_back()?);
+        Ok(is_equal || is_known || self.passes >= PASSES_MAX)
+    }
+
+    fn take_hashes(&mut self, hashes: &[Hash]) -> Result<(), TransferError> {
+        let Stage::Nodes { level, asked, below, .. } = &mut self.stage else {
+            return Err(unexpected("hashes"));
+        };
+        if hashes.len() != asked.len() * FAN_OUT {
+            return Err(unexpected(format!("{} hashes of {} nodes", hashes.len(), asked.len())));
+        }
+        for (node, theirs) in asked.iter().zip(hashes.chunks(FAN_OUT)) {
+            let ours = self.own.children(*level, *node as usize);
+            for (child, (ours, theirs)) in (0u32..).zip(ours.iter().zip(theirs)) {
+                if ours != theirs {
+                    below.push_back(node * FAN_OUT as u32 + child);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_leaves(&mut self, bucket: u32, leaves: &[Leaf]) -> Result<(), TransferError> {
+        let Stage::Leaves { asked, wanted, .. } = &mut self.stage else {
+            return Err(unexpected("leaves"));
+        };
+        if !asked.remove(&bucket) {
+            return Err(unexpected(format!("leaves of bucket {bucket}")));
+        }
+        let theirs: HashMap<[u8; 16], Hash> = leaves.iter().map(|leaf| (leaf.place, leaf.hash)).collect();
+        for different in self.own.compare(bucket, leaves)? {
+            let hash = theirs.get(&different.place).copied();
+            self.progress.documents_total += 1;
+            wanted.push_back((different, hash));
+        }
+        Ok(())
+    }
+
+    fn take_document(&mut self, document: Box<SyncDocument>) -> Result<(), TransferError> {
+        match &mut self.stage {
+            Stage::All { held } => {
+                let before = held.replace(document);
+                self.complete(before)
+            }
+            Stage::Documents { came, .. } => {
+                came.push(*document);
+                Ok(())
+            }
+            _ => Err(unexpected("a document")),
+        }
+    }
+
+    /// All documents come: the payloads of this one have come. What has a large content is left for the comparison, which
+    /// asks for what is missing piece by piece.
+    fn complete(&mut self, document: Option<Box<SyncDocument>>) -> Result<(), TransferError> {
+        let Some(document) = document else { return Ok(()) };
+        let uri = document.uri.clone();
+        if !document.left_out && document.head.is_some() {
+            let document = *document;
+            if self.missing(std::slice::from_ref(&document))?.is_empty() {
+                self.progress.documents += 1;
+                self.batch.changes.push(self.checked(document, None));
+            }
+        }
+        self.batch.after = Some(uri);
+        self.flush_if_full()
+    }
+
+    /// Chunks of contents that are not here.
+    fn missing(&self, documents: &[SyncDocument]) -> Result<Vec<WantedPayloads>, TransferError> {
+        let mut missing = Vec::new();
+        let mut known = HashSet::new();
+        for document in documents {
+            let mut hashes = Vec::new();
+            for chunk in document.contents.iter().flat_map(|content| &content.chunks) {
+                let is_here = self.in_batch.contains(chunk)
+                    || self.lost.contains_key(chunk)
+                    || !known.insert(*chunk)
+                    || self.own.has_payload(chunk)?;
+                if !is_here {
+                    hashes.push(*chunk);
+                }
+            }
+            if !hashes.is_empty() {
+                missing.push(WantedPayloads { uri: document.uri.clone(), hashes });
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Documents whose payloads are all here.
+    fn put(
+        &mut self,
+        came: Vec<SyncDocument>,
+        purged: Vec<Uri>,
+        asked: &HashMap<[u8; 16], Option<Hash>>,
+    ) -> Result<(), TransferError> {
+        for document in came {
+            if document.left_out {
+                self.progress.left_out += 1;
+                continue;
+            }
+            self.progress.documents += 1;
+            let change = if document.head.is_none() {
+                Install::Absent(document.uri)
+            } else {
+                self.checked(document, Some(asked))
+            };
+            self.batch.changes.push(change);
+        }
+        self.batch.changes.extend(purged.into_iter().map(Install::Purged));
+        self.flush()
+    }
+
+    /// A document that is what the source's own tree says, and of which everything came; or a reason to hold it back.
+    fn checked(&self, document: SyncDocument, asked: Option<&HashMap<[u8; 16], Option<Hash>>>) -> Install {
+        let uri = document.uri.clone();
+        let lost = document.versions.iter().map(|version| &version.id);
+        let lost = lost.chain(document.contents.iter().flat_map(|content| &content.chunks));
+        if let Some((hash, reason)) = lost.filter_map(|hash| self.lost.get_key_value(hash)).next() {
+            return Install::Quarantined { uri, reason: format!("payload {hash} did not come: {reason}") };
+        }
+        let leaf = document.head.as_ref().and_then(|head| self.own.leaf(&uri, head));
+        let expected = leaf.and_then(|leaf| asked.and_then(|asked| asked.get(&leaf.place).copied()));
+        if let (Some(leaf), Some(Some(expected))) = (leaf, expected)
+            && leaf.hash != expected
+        {
+            let reason = "what the source sends is not what its own digest says: verify the source".to_owned();
+            return Install::Quarantined { uri, reason };
+        }
+        Install::Document(Box::new(document))
+    }
+
+    fn flush_if_full(&mut self) -> Result<(), TransferError> {
+        if self.batch_bytes >= BATCH_BYTES || self.batch.changes.len() >= BATCH_DOCUMENTS { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), TransferError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.in_batch.clear();
+        self.batch_bytes = 0;
+        let is_empty = batch.payloads.is_empty() && batch.changes.is_empty() && batch.cursors.is_empty();
+        if is_empty && batch.after.is_none() && !batch.all_came {
+            return Ok(());
+        }
+        Ok(self.database.install(self.partition, batch)?)
+    }
+}
+
+impl Stage {
+    fn documents(buckets: VecDeque<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)>) -> Stage {
+        Stage::Documents { buckets, wanted, asked: HashMap::new(), came: Vec::new(), purged: Vec::new() }
+    }
+}
+
+fn unexpected(what: impl Into<String>) -> TransferError {
+    TransferError::Unexpected { reason: what.into() }
+}

@@ -1,0 +1,237 @@
+//! A copy in any state becomes equal to its source by difference, whatever interrupts it, and follows from there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod support;
+
+use apograph::format::{State, SyncScope, View};
+use apograph::read::Which;
+use apograph::transaction::Action;
+use support::synchronize::{Cost, begin, step, synchronize, synchronize_scoped};
+use support::{Servers, lock, operation, publish, put, put_content, trash, uri};
+
+/// Something of everything.
+fn busy_history(servers: &mut Servers) {
+    servers.commit([put("/a", "one"), put("/b", "b one"), put("/c", "c")]);
+    servers.commit([publish("/a"), publish("/c")]);
+    servers.commit([put("/a", "two, a draft CANARY-DRAFT")]);
+    servers.commit([operation("/a", Action::Move { to: uri("/moved/a") })]);
+    servers.commit([trash("/b")]);
+    servers.commit([operation("/b", Action::Restore)]);
+    servers.commit([lock("/b", 60)]);
+    servers.commit([operation("/c", Action::Withdraw)]);
+    servers.commit([put("/secret", "CANARY-PURGED"), publish("/secret")]);
+    servers.commit([put("/twice", "CANARY-PURGED first"), publish("/twice")]);
+    let large = vec![b'x'; 3 << 20];
+    let mut spool = servers.primary().spool();
+    spool.write(&large).unwrap();
+    let content = spool.finish().unwrap();
+    servers.commit([put_content("/large", content), publish("/large")]);
+}
+
+fn more_history(servers: &mut Servers) {
+    servers.commit([operation("/secret", Action::Purge), operation("/twice", Action::Purge)]);
+    servers.commit([put("/twice", "again"), publish("/twice")]);
+    servers.commit([put("/moved/a", "three"), publish("/moved/a")]);
+    servers.commit([put("/new", "new"), publish("/new"), put("/hidden", "CANARY-DRAFT hidden")]);
+    servers.commit([operation("/large", Action::Withdraw)]);
+}
+
+#[test]
+fn an_empty_copy_becomes_equal_and_follows() {
+    for partitions in [1, 3] {
+        let mut servers = Servers::start(partitions);
+        busy_history(&mut servers);
+        more_history(&mut servers);
+        servers.synchronize_all();
+        servers.check_equal();
+        servers.check_absent("staging", b"CANARY-DRAFT");
+        for server in ["replica", "second", "staging"] {
+            servers.check_absent(server, b"CANARY-PURGED");
+        }
+        servers.commit([put("/a/after", "after"), publish("/a/after"), put("/b", "b two")]);
+        servers.follow();
+        servers.check_equal();
+        servers.restart();
+        servers.check_equal();
+    }
+}
+
+#[test]
+fn a_stale_copy_gets_the_difference_and_purges_with_it() {
+    for partitions in [1, 3] {
+        let mut servers = Servers::start(partitions);
+        busy_history(&mut servers);
+        for n in 0..400 {
+            servers.commit([put(&format!("/many/{n}"), &"text ".repeat(200)), publish(&format!("/many/{n}"))]);
+        }
+        servers.follow();
+        servers.check_exact();
+        more_history(&mut servers);
+        let cost = servers.synchronize_all();
+        assert!(cost.bytes < 100_000, "400 documents are known on both sides: {cost:?}");
+        servers.check_equal();
+        for server in ["replica", "second", "staging"] {
+            servers.wait_for_erasures(server);
+            servers.check_absent(server, b"CANARY-PURGED");
+        }
+        servers.commit([put("/b", "b two")]);
+        servers.follow();
+        servers.check_equal();
+    }
+}
+
+#[test]
+fn readers_keep_what_they_have_until_it_is_finished() {
+    let mut servers = Servers::start(2);
+    busy_history(&mut servers);
+    servers.follow();
+    let replica = servers.database("replica");
+    let (visible, before) = (replica.visible(), support::export(&replica, View::Full));
+    let digest = replica.digest_at(View::Full, visible).unwrap();
+    more_history(&mut servers);
+    let (source, mut transfers) = begin(&servers.primary(), &replica, "out-of-window", SyncScope::default());
+    loop {
+        assert_eq!(replica.visible(), visible);
+        assert_eq!(support::export(&replica, View::Full), before);
+        assert_eq!(replica.status().unwrap().digests.iter().find(|of| of.view == View::Full).unwrap().digest, digest.digest);
+        if !step(&source, &mut transfers, &mut Cost::default()) {
+            break;
+        }
+    }
+    assert!(replica.finish_sync(0).unwrap().is_whole());
+    assert!(replica.visible() > visible);
+    assert_eq!(support::export(&replica, View::Full), support::export(&servers.primary(), View::Full));
+}
+
+#[test]
+fn killed_after_every_answer_it_asks_for_nothing_twice() {
+    let mut servers = Servers::start(2);
+    busy_history(&mut servers);
+    for n in 0..300 {
+        servers.commit([put(&format!("/many/{n}"), &format!("text {n} ").repeat(2_000))]);
+    }
+    let mut undisturbed = Cost::default();
+    synchronize(&servers.primary(), &servers.database("second"), "out-of-window", &mut undisturbed);
+    let mut cost = Cost::default();
+    let replica = servers.database("replica");
+    let (_, transfers) = begin(&servers.primary(), &replica, "out-of-window", SyncScope::default());
+    drop((transfers, replica));
+    let mut kills = 0;
+    loop {
+        let replica = servers.database("replica");
+        let marker = replica.sync_marker().unwrap();
+        let (source, mut transfers) = support::synchronize::resume(&servers.primary(), &replica, &marker);
+        let mut is_more = false;
+        // Pieces of answers: what came of one that broke off counts.
+        for transfer in &mut transfers {
+            is_more |= support::synchronize::step_pieces(&source, transfer, 3, &mut cost);
+        }
+        drop((transfers, replica, source));
+        if !is_more {
+            break;
+        }
+        kills += 1;
+        servers.crash("replica");
+    }
+    assert!(kills > 5, "{kills} kills");
+    servers.database("replica").finish_sync(0).unwrap();
+    servers.check_equal_one("replica");
+    // What is sent twice is the beginning of the batch in hand, and questions.
+    let most = undisturbed.bytes + kills * (2 << 20);
+    assert!(cost.bytes < most, "{cost:?} with {kills} kills, {undisturbed:?} without");
+}
+
+#[test]
+fn a_crash_while_installing_is_finished_by_the_next_start() {
+    for partitions in [1, 3] {
+        let mut servers = Servers::start(partitions);
+        busy_history(&mut servers);
+        servers.follow();
+        more_history(&mut servers);
+        let replica = servers.database("replica");
+        let (source, mut transfers) = begin(&servers.primary(), &replica, "out-of-window", SyncScope::default());
+        while step(&source, &mut transfers, &mut Cost::default()) {}
+        drop((transfers, source, replica));
+        // The marker says that only the last step is left: as a crash at its very beginning leaves it.
+        let install = |home: &std::path::Path| {
+            let path = home.join("databases/main/synchronize.json");
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text.replace("\"transferring\"", "\"installing\"")).unwrap();
+        };
+        servers.tamper("replica", install).unwrap();
+        assert!(servers.database("replica").sync_marker().is_none());
+        assert!(servers.database("replica").sync_outcome().is_some());
+        servers.check_equal_one("replica");
+        servers.commit([put("/b", "b two")]);
+        servers.follow_one("replica");
+        servers.check_equal_one("replica");
+    }
+}
+
+#[test]
+fn what_was_altered_behind_the_stores_back_is_put_right() {
+    for alter in [support::altered::head, support::altered::leaf, support::altered::bucket] {
+        let mut servers = Servers::start(1);
+        busy_history(&mut servers);
+        servers.follow();
+        servers.check_exact();
+        servers.tamper("replica", |home| alter(home, &uri("/moved/a"))).unwrap();
+        let mut cost = Cost::default();
+        let outcome =
+            synchronize(&servers.primary(), &servers.database("replica"), "diverged", &mut cost);
+        assert!(outcome.is_whole(), "{outcome:?}");
+        servers.check_equal_one("replica");
+        servers.commit([put("/moved/a", "again")]);
+        servers.follow_one("replica");
+        servers.check_equal_one("replica");
+        assert!(servers.database("replica").status().unwrap().alarms.iter().all(|alarm| alarm.contains("repaired")));
+    }
+}
+
+#[test]
+fn what_the_operator_leaves_out_is_left_out_and_said() {
+    let mut servers = Servers::start(2);
+    for n in 0..30 {
+        servers.commit([put("/long", &format!("version {n}"))]);
+    }
+    servers.commit([publish("/long")]);
+    for n in 30..40 {
+        servers.commit([put("/long", &format!("version {n}"))]);
+    }
+    servers.commit([put("/old", "old")]);
+    let since = servers.primary().visible();
+    servers.commit([put("/young", "young")]);
+    let scope = SyncScope { since: apograph::format::Timestamp(since.0 + 1), max_versions: 0 };
+    let second = servers.database("second");
+    let outcome =
+        synchronize_scoped(&servers.primary(), &second, "requested", scope, &mut Cost::default());
+    assert!(!outcome.is_whole());
+    assert!(outcome.left_out >= 2 && !outcome.equal, "{outcome:?}");
+    assert!(second.document(&uri("/young"), Which::Working, None).is_ok());
+    assert!(second.document(&uri("/old"), Which::Working, None).is_err());
+
+    let scope = SyncScope { max_versions: 5, ..SyncScope::default() };
+    let replica = servers.database("replica");
+    let outcome =
+        synchronize_scoped(&servers.primary(), &replica, "requested", scope, &mut Cost::default());
+    assert!(outcome.is_whole(), "{outcome:?}");
+    assert_eq!(outcome.cut_documents, 1);
+    let document = replica.document(&uri("/long"), Which::Working, None).unwrap();
+    assert_eq!((document.head.versions, document.head.state), (40, State::PublishedWithChanges));
+    assert!(replica.document(&uri("/long"), Which::Live, None).is_ok(), "the live version always comes");
+    assert!(replica.document(&uri("/long"), Which::Number(36), None).is_ok());
+    assert!(replica.document(&uri("/long"), Which::Number(35), None).is_err());
+    let digest = |database: &apograph::Database| database.digest_at(View::Full, replica.visible()).unwrap();
+    assert_eq!(digest(&replica), digest(&servers.primary()));
+
+    // Whoever is made from that copy gets no more than it has, and says so as well.
+    let outcome = synchronize(&servers.primary(), &second, "requested", &mut Cost::default());
+    assert!(outcome.is_whole() && outcome.cut_documents == 0, "{outcome:?}");
+    servers.check_equal_one("second");
+}
