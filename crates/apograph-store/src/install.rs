@@ -79,7 +79,8 @@ pub struct CutVersions {
 
 impl Store {
     /// Begins to install a snapshot, or goes on with a later one: what came of the earlier one stays, and counts.
-    pub fn begin_sync(&self, target: Timestamp) -> Result<Syncing, StoreError> {
+    /// `shown` is what readers of the database see: everything is written above it.
+    pub fn begin_sync(&self, target: Timestamp, shown: Timestamp) -> Result<Syncing, StoreError> {
         let mut state = self.state_mut();
         let syncing = match state.progress.sync.clone() {
             Some(known) if known.target == target => return Ok(known),
@@ -88,7 +89,7 @@ impl Store {
                 state.serving = Some(state.trees.digests());
                 Syncing {
                     target,
-                    version: state.progress.timestamp,
+                    version: state.progress.timestamp.max(shown),
                     is_bulk: state.trees.documents() == 0,
                     after: None,
                     documents: 0,

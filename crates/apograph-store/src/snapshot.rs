@@ -91,6 +91,37 @@ impl Store {
         }
     }
 
+    /// Where a document stands in the tree of a view.
+    pub fn place_of(&self, view: View, uri: &Uri) -> [u8; 16] {
+        let key = self.tree_settings.keys.iter().find(|(held, _)| *held == view);
+        key.map_or([0; 16], |(_, key)| key.place(uri))
+    }
+
+    /// Is everything of a document what it was: its head by the trees, its bodies and contents by their names?
+    pub fn is_sound(&self, uri: &Uri, at: Timestamp) -> Result<bool, StoreError> {
+        for (view, key) in &self.tree_settings.keys {
+            let Ok(found) = self.true_leaf(*view, uri, at) else { return Ok(false) };
+            let stored = self.leaf(*view, &key.place(uri), at)?.map(|(hash, _)| hash);
+            if stored != found.map(|leaf| leaf.hash) {
+                return Ok(false);
+            }
+        }
+        let first = self.cut_versions(uri, at)?.map_or(0, |cut| cut.kept_from);
+        for version in self.versions(uri, first, u64::MAX, at) {
+            let (_, record) = version?;
+            let content = record.content.map(|content| self.content(&content)).transpose()?.flatten();
+            let chunks = content.iter().flat_map(|content| &content.chunks);
+            for payload in chunks.chain([&record.id]) {
+                match self.payload(payload) {
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(StoreError::Payload { .. }) => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// How large the trees are.
     pub fn tree_shape(&self) -> apograph_format::TreeShape {
         self.tree_settings.shape

@@ -197,6 +197,18 @@ pub enum ReadError {
         /// The view.
         view: View,
     },
+    /// A synchronization left the old versions of this document out.
+    #[error(
+        "version {number} of {uri} was not brought: the synchronization kept versions from {kept_from} on"
+    )]
+    NotBrought {
+        /// The document.
+        uri: Uri,
+        /// The version.
+        number: u64,
+        /// The oldest one that is here.
+        kept_from: u64,
+    },
     /// The bytes were erased by a purge, or have not come.
     #[error("the content of {uri} is not here: it was purged")]
     Erased {

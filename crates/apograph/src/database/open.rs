@@ -110,7 +110,8 @@ impl Database {
         let upkeep = upkeep::Upkeep::start(name, &stores);
         if let Some(marker) = &marker {
             let homes = file.partitions.all().map(|partition| partition_home(path, partition));
-            replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at)?;
+            let shown = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
+            replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at, shown)?;
         }
         let (applier, passed) = replay(name, &stores, &mut journals, is_primary)?;
         let readers = journals.iter().map(Journal::reader).collect();

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use apograph_format::{Content, ContentFact, Head, State, Timestamp, Uri, Version, VersionRef};
 use apograph_store::{Documents, Store, StoreError};
 
-use super::Database;
 use super::plan::newest_cursor;
+use super::{Database, Shared};
 use crate::error::{ReadError, Refusal};
 use crate::read::{Document, HistoryItem, ListQuery, Listed, Page, Which};
 
@@ -65,11 +65,21 @@ impl Database {
     }
 
     fn read_version(&self, uri: &Uri, version: &VersionRef) -> Result<Version, ReadError> {
-        let body = self.shared.store_of(uri).payload(&version.id)?;
-        let body = body.ok_or_else(|| ReadError::Erased { uri: uri.clone() })?;
+        let body = self.shared.noticing(uri, self.shared.store_of(uri).payload(&version.id))?;
+        let Some(body) = body else { return Err(self.absent(uri, version.number)) };
         Version::decode(&body).map_err(|error| {
             StoreError::Damaged { what: format!("version {} of {uri}: {error}", version.number) }.into()
         })
+    }
+
+    /// Why a body is not here.
+    fn absent(&self, uri: &Uri, number: u64) -> ReadError {
+        match self.shared.store_of(uri).cut_versions(uri, self.visible()) {
+            Ok(Some(cut)) if number < cut.kept_from => {
+                ReadError::NotBrought { uri: uri.clone(), number, kept_from: cut.kept_from }
+            }
+            _ => ReadError::Erased { uri: uri.clone() },
+        }
     }
 
     /// Versions of a document, newest first, those below `before` if it is given; at most `limit`. The versions of a
@@ -133,7 +143,8 @@ impl Database {
         let store = self.shared.store(partition).expect("there is a store for every partition");
         let fact = store.content(&content.hash)?.ok_or_else(|| ReadError::Erased { uri: uri.clone() })?;
         let end = range.end.min(fact.bytes);
-        Ok(ContentReader { uri: uri.clone(), store: Arc::clone(store), fact, at: range.start.min(end), end })
+        let (shared, store) = (Arc::clone(&self.shared), Arc::clone(store));
+        Ok(ContentReader { uri: uri.clone(), shared, store, fact, at: range.start.min(end), end })
     }
 
     /// Where an importer's cursor stands.
@@ -152,6 +163,7 @@ fn matches(query: &ListQuery, head: &Head) -> bool {
 #[derive(Clone)]
 pub struct ContentReader {
     uri: Uri,
+    shared: Arc<Shared>,
     store: Arc<Store>,
     fact: ContentFact,
     at: u64,
@@ -185,7 +197,7 @@ impl ContentReader {
     fn read(&self, index: usize) -> Result<Bytes, ReadError> {
         let erased = || ReadError::Erased { uri: self.uri.clone() };
         let hash = self.fact.chunks.get(index).ok_or_else(erased)?;
-        self.store.payload(hash)?.ok_or_else(erased)
+        self.shared.noticing(&self.uri, self.store.payload(hash))?.ok_or_else(erased)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the worker and all readers of a database share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,7 +14,7 @@ use apograph_format::{
     Uri, View,
 };
 use apograph_journal::JournalReader;
-use apograph_store::Store;
+use apograph_store::{Store, StoreError};
 
 use super::file::DatabaseFile;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
@@ -62,7 +63,12 @@ pub(crate) struct Health {
     pub(crate) sources: Vec<Option<SourcePoint>>,
     /// The last comparison found another digest.
     pub(crate) difference: Option<TakeError>,
+    /// Documents of which something was found damaged.
+    pub(crate) suspects: BTreeSet<Uri>,
 }
+
+/// Suspects kept by name; who has more finds them again.
+const SUSPECTS_MAX: usize = 10_000;
 
 impl Shared {
     #[expect(clippy::too_many_arguments, reason = "one call, at open")]
@@ -211,6 +217,33 @@ impl Shared {
         Ok(())
     }
 
+    /// Something of this document is damaged here.
+    pub(crate) fn suspect(&self, uri: &Uri) {
+        let is_new = {
+            let mut health = self.health();
+            health.suspects.len() < SUSPECTS_MAX && health.suspects.insert(uri.clone())
+        };
+        if is_new {
+            self.alarm(damaged(uri));
+        }
+    }
+
+    /// They came anew.
+    pub(crate) fn clear_suspects(&self) {
+        let mut health = self.health();
+        for uri in std::mem::take(&mut health.suspects) {
+            health.alarms.retain(|alarm| *alarm != damaged(&uri));
+        }
+    }
+
+    /// Passes an answer of the store on, and remembers the document if its bytes are not those of their names.
+    pub(crate) fn noticing<T>(&self, uri: &Uri, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Payload { .. }) = &answer {
+            self.suspect(uri);
+        }
+        answer
+    }
+
     pub(crate) fn set_proof(&self, partition: PartitionId, at: Position) {
         if let Some(proof) = self.health().proofs.get_mut(usize::from(partition.0)) {
             *proof = Some(at);
@@ -254,6 +287,10 @@ impl Shared {
         };
         self.stores.iter().find_map(of_store)
     }
+}
+
+fn damaged(uri: &Uri) -> String {
+    format!("{uri} is damaged here; a copy brings it anew from its source")
 }
 
 /// The place in the source's journal after one more entry of a derived journal.

@@ -84,6 +84,32 @@ impl Database {
         self.on_worker(move |worker| worker.finish_sync(left_out))?
     }
 
+    /// Documents of which something was found damaged here: the next synchronization brings them whole.
+    pub fn suspects(&self) -> Vec<Uri> {
+        self.shared.health().suspects.iter().cloned().collect()
+    }
+
+    pub(super) fn suspects_of(&self, partition: PartitionId) -> Vec<Uri> {
+        let partitioning = self.partitioning();
+        self.suspects().into_iter().filter(|uri| partitioning.of(uri) == partition).collect()
+    }
+
+    /// Reads every document with every version and content, and compares it with what the hash trees say; what is damaged
+    /// is suspected from then on. Answers how many documents were looked at. Blocks: it reads the whole store.
+    pub fn look_for_damage(&self) -> Result<u64, StoreError> {
+        let (at, mut looked) = (self.visible(), 0);
+        for store in &self.shared.stores {
+            for item in store.documents("", None, at) {
+                let (uri, _) = item?;
+                looked += 1;
+                if !store.is_sound(&uri, at)? {
+                    self.shared.suspect(&uri);
+                }
+            }
+        }
+        Ok(looked)
+    }
+
     /// Documents that could not be taken, with reasons.
     pub fn quarantine(&self) -> Result<Vec<(Uri, Quarantined)>, StoreError> {
         let at = self.visible();
@@ -112,9 +138,17 @@ impl Own {
         self.store.leaf_of(self.view, uri, head)
     }
 
-    /// Is this payload here?
-    pub fn has_payload(&self, hash: &Hash) -> Result<bool, StoreError> {
+    /// Is this payload here? If asked for, its bytes are looked at as well.
+    pub fn has_payload(&self, hash: &Hash, checked: bool) -> Result<bool, StoreError> {
+        if checked {
+            return Ok(matches!(self.store.payload(hash), Ok(Some(_))));
+        }
         self.store.has_payload(hash)
+    }
+
+    /// Where a document stands in the tree.
+    pub fn place(&self, uri: &Uri) -> [u8; 16] {
+        self.store.place_of(self.view, uri)
     }
 
     /// Is a document in quarantine?
@@ -181,8 +215,9 @@ impl Worker {
         }
         let target = marker.snapshot.at;
         self.shared.set_marker(Some(marker))?;
+        let shown = self.shared.visible();
         for store in &self.shared.stores {
-            store.begin_sync(target)?;
+            store.begin_sync(target, shown)?;
         }
         self.open_logs()
     }
@@ -199,7 +234,7 @@ impl Worker {
         self.open_logs()?;
         let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
         let syncing = store.syncing().ok_or(SyncError::NotBegun)?;
-        let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.reason == "diverged");
+        let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.reason == "diverged" || marker.reason == "damaged");
         if is_repair {
             for repaired in installment.changes.iter().filter_map(|change| difference(store, change, &syncing)) {
                 self.installing.repaired_total += 1;
@@ -231,6 +266,7 @@ impl Worker {
         self.move_to(&marker.snapshot, marker.keep_journals).inspect_err(|error| {
             self.shared.stop(format!("a synchronization could not be finished: {}", chain(error)));
         })?;
+        self.shared.clear_suspects();
         let mut outcome = SyncOutcome::of(&marker, &self.shared.stores)?;
         outcome.seen = installing.repaired.is_empty();
         (outcome.repaired, outcome.repaired_total) = (installing.repaired, installing.repaired_total);

@@ -85,9 +85,10 @@ impl SyncLog {
 pub(in crate::database) fn replay_logs<'a>(
     partitions: impl Iterator<Item = (PathBuf, &'a Store)>,
     target: Timestamp,
+    shown: Timestamp,
 ) -> Result<(), SyncError> {
     for (home, store) in partitions {
-        store.begin_sync(target)?;
+        store.begin_sync(target, shown)?;
         replay(&home, store)?;
     }
     Ok(())

@@ -44,6 +44,8 @@ pub struct Transfer {
     batch_bytes: u64,
     in_batch: HashSet<Hash>,
     lost: HashMap<Hash, String>,
+    /// What is here is not believed: documents that are damaged come.
+    checks_payloads: bool,
     progress: TransferProgress,
 }
 
@@ -120,6 +122,7 @@ impl Database {
             batch_bytes: 0,
             in_batch: HashSet::new(),
             lost: HashMap::new(),
+            checks_payloads: false,
             progress: TransferProgress {
                 documents_total: if syncing.is_bulk { of.documents } else { 0 },
                 ..TransferProgress::default()
@@ -237,7 +240,9 @@ impl Transfer {
             Stage::Cursors if self.request.view == View::Published => Stage::Purged,
             Stage::Cursors | Stage::Purged => {
                 self.flush()?;
-                self.root()
+                // What is known to be damaged is brought whole, whatever the digests say.
+                let suspects = self.suspects();
+                if suspects.is_empty() { self.root() } else { Stage::documents(VecDeque::new(), suspects) }
             }
             Stage::Nodes { level, left, asked: _, below } => {
                 if !left.is_empty() {
@@ -278,8 +283,17 @@ impl Transfer {
         Ok(())
     }
 
+    fn suspects(&mut self) -> VecDeque<(WantedDocument, Option<Hash>)> {
+        let suspects = self.database.suspects_of(self.partition);
+        self.checks_payloads = !suspects.is_empty();
+        self.progress.documents_total += suspects.len() as u64;
+        let wanted = |uri: Uri| (WantedDocument { place: self.own.place(&uri), have: None, uri: Some(uri) }, None);
+        suspects.into_iter().map(wanted).collect()
+    }
+
     /// From the root on, unless there is no difference at all.
     fn root(&mut self) -> Stage {
+        self.checks_payloads = false;
         self.passes += 1;
         self.progress.left_out = 0;
         let is_equal = self.own.digest().is_some_and(|(digest, _)| digest == self.expected);
@@ -372,7 +386,7 @@ impl Transfer {
                 let is_here = self.in_batch.contains(chunk)
                     || self.lost.contains_key(chunk)
                     || !known.insert(*chunk)
-                    || self.own.has_payload(chunk)?;
+                    || self.own.has_payload(chunk, self.checks_payloads)?;
                 if !is_here {
                     hashes.push(*chunk);
                 }
