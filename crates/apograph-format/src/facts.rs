@@ -127,11 +127,7 @@ impl ContentFact {
     }
 
     pub(crate) fn from_proto(content: proto::ContentFact) -> Result<ContentFact, FactsError> {
-        Ok(ContentFact {
-            hash: hash(&content.hash)?,
-            bytes: content.bytes,
-            chunks: hashes(&content.chunks)?,
-        })
+        Ok(ContentFact { hash: hash(&content.hash)?, bytes: content.bytes, chunks: hashes(&content.chunks)? })
     }
 }
 

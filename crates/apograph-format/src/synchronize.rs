@@ -391,11 +391,7 @@ impl SyncDocument {
             extends: document.extends,
             versions: document.versions.iter().map(version_from_proto).collect::<Result<_, _>>()?,
             kept_from: document.kept_from,
-            contents: document
-                .contents
-                .into_iter()
-                .map(ContentFact::from_proto)
-                .collect::<Result<_, _>>()?,
+            contents: document.contents.into_iter().map(ContentFact::from_proto).collect::<Result<_, _>>()?,
             left_out: document.left_out,
         })
     }
@@ -547,8 +543,7 @@ mod tests {
         ];
         for ask in asks {
             let scope = SyncScope { since: Timestamp(1), max_versions: 10_000 };
-            let request =
-                SyncRequest { view: View::Published, at: Timestamp(77), scope, measure: true, ask };
+            let request = SyncRequest { view: View::Published, at: Timestamp(77), scope, measure: true, ask };
             assert_eq!(SyncRequest::decode(request.encode().into()).unwrap(), request);
         }
     }

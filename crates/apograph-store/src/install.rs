@@ -231,7 +231,10 @@ impl Store {
     }
 
     /// Documents that could not be taken, as of `at`.
-    pub fn quarantine(&self, at: Timestamp) -> impl Iterator<Item = Result<(Uri, Quarantined), StoreError>> + use<> {
+    pub fn quarantine(
+        &self,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Result<(Uri, Quarantined), StoreError>> + use<> {
         self.engine.range(Space::Documents, &keys::quarantined(), at.0).map(|item| {
             let (key, value) = item?;
             let uri = key.get(1..).and_then(|uri| std::str::from_utf8(uri).ok());
@@ -266,11 +269,7 @@ impl Store {
         counted.map(|item| item.map(|_| 1)).sum::<Result<u64, _>>().map_err(StoreError::from)
     }
 
-    fn bring(
-        &self,
-        batch: &mut Batch,
-        payloads: &[Payload],
-    ) -> Result<HashMap<Hash, Payload>, StoreError> {
+    fn bring(&self, batch: &mut Batch, payloads: &[Payload]) -> Result<HashMap<Hash, Payload>, StoreError> {
         let mut known = HashMap::with_capacity(payloads.len());
         for payload in payloads {
             if payload.erased {
@@ -413,13 +412,19 @@ impl Store {
         erased: &[Hash],
     ) -> Result<(), StoreError> {
         let key = keys::erasure(keys::SYNC_ERASURE);
-        let mut hashes = self.engine.get(Space::Documents, &key, known.version.0)?.unwrap_or_default().to_vec();
+        let mut hashes =
+            self.engine.get(Space::Documents, &key, known.version.0)?.unwrap_or_default().to_vec();
         hashes.extend(erased.iter().flat_map(|hash| hash.0));
         batch.put(key, hashes);
         Ok(())
     }
 
-    fn write_sync(&self, state: &mut State, mut batch: Batch, syncing: Syncing) -> Result<Syncing, StoreError> {
+    fn write_sync(
+        &self,
+        state: &mut State,
+        mut batch: Batch,
+        syncing: Syncing,
+    ) -> Result<Syncing, StoreError> {
         let progress = Progress { sync: Some(syncing.clone()), ..state.progress.clone() };
         batch.put(keys::META, progress.encode());
         self.engine.write(&batch, syncing.version.0)?;

@@ -32,6 +32,6 @@ pub use meta::{Progress, Syncing};
 pub use purge::{PendingErasure, PurgeSet};
 pub use read::Documents;
 pub use record::VersionRecord;
-pub use store::{Store, StoreOptions};
 pub use snapshot::TreeSnapshot;
+pub use store::{Store, StoreOptions};
 pub use trees::TreeSettings;

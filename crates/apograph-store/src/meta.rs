@@ -100,7 +100,16 @@ impl Progress {
             let (documents, published) = (take(&mut rest)?, take(&mut rest)?);
             let position = position?;
             let sync = if rest.is_empty() { None } else { Some(take_sync(&mut rest)?) };
-            Some(Progress { position, timestamp, source, checkpoint, last_published, documents, published, sync })
+            Some(Progress {
+                position,
+                timestamp,
+                source,
+                checkpoint,
+                last_published,
+                documents,
+                published,
+                sync,
+            })
         };
         read().ok_or_else(|| StoreError::damaged("the record of how far the store is"))
     }

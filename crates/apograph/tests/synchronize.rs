@@ -69,7 +69,8 @@ fn a_stale_copy_gets_the_difference_and_purges_with_it() {
         let mut servers = Servers::start(partitions);
         busy_history(&mut servers);
         for n in 0..400 {
-            servers.commit([put(&format!("/many/{n}"), &"text ".repeat(200)), publish(&format!("/many/{n}"))]);
+            servers
+                .commit([put(&format!("/many/{n}"), &"text ".repeat(200)), publish(&format!("/many/{n}"))]);
         }
         servers.follow();
         servers.check_exact();
@@ -100,7 +101,10 @@ fn readers_keep_what_they_have_until_it_is_finished() {
     loop {
         assert_eq!(replica.visible(), visible);
         support::assert_same(&support::export(&replica, View::Full), &before);
-        assert_eq!(replica.status().unwrap().digests.iter().find(|of| of.view == View::Full).unwrap().digest, digest.digest);
+        assert_eq!(
+            replica.status().unwrap().digests.iter().find(|of| of.view == View::Full).unwrap().digest,
+            digest.digest
+        );
         if !step(&source, &mut transfers, &mut Cost::default()) {
             break;
         }
@@ -162,7 +166,8 @@ fn a_crash_while_installing_is_finished_by_the_next_start() {
         servers.follow();
         more_history(&mut servers);
         let replica = servers.database("replica");
-        let (source, mut transfers) = begin(&servers.primary(), &replica, "out-of-window", SyncScope::default());
+        let (source, mut transfers) =
+            begin(&servers.primary(), &replica, "out-of-window", SyncScope::default());
         while step(&source, &mut transfers, &mut Cost::default()) {}
         drop((transfers, source, replica));
         // The marker says that only the last step is left: as a crash at its very beginning leaves it.
@@ -192,14 +197,21 @@ fn what_was_altered_behind_the_stores_back_is_put_right() {
         let mut cost = Cost::default();
         // What does not show in the digest is found by looking at every document.
         servers.database("replica").look_for_damage().unwrap();
-        let outcome =
-            synchronize(&servers.primary(), &servers.database("replica"), "diverged", &mut cost);
+        let outcome = synchronize(&servers.primary(), &servers.database("replica"), "diverged", &mut cost);
         assert!(outcome.is_whole(), "{outcome:?}");
         servers.check_equal_one("replica");
         servers.commit([put("/moved/a", "again")]);
         servers.follow_one("replica");
         servers.check_equal_one("replica");
-        assert!(servers.database("replica").status().unwrap().alarms.iter().all(|alarm| alarm.contains("repaired")));
+        assert!(
+            servers
+                .database("replica")
+                .status()
+                .unwrap()
+                .alarms
+                .iter()
+                .all(|alarm| alarm.contains("repaired"))
+        );
     }
 }
 
@@ -247,8 +259,7 @@ fn what_the_operator_leaves_out_is_left_out_and_said() {
     servers.commit([put("/young", "young")]);
     let scope = SyncScope { since: apograph::format::Timestamp(since.0 + 1), max_versions: 0 };
     let second = servers.database("second");
-    let outcome =
-        synchronize_scoped(&servers.primary(), &second, "requested", scope, &mut Cost::default());
+    let outcome = synchronize_scoped(&servers.primary(), &second, "requested", scope, &mut Cost::default());
     assert!(!outcome.is_whole());
     assert!(outcome.left_out >= 2 && !outcome.equal, "{outcome:?}");
     assert!(second.document(&uri("/young"), Which::Working, None).is_ok());
@@ -256,8 +267,7 @@ fn what_the_operator_leaves_out_is_left_out_and_said() {
 
     let scope = SyncScope { max_versions: 5, ..SyncScope::default() };
     let replica = servers.database("replica");
-    let outcome =
-        synchronize_scoped(&servers.primary(), &replica, "requested", scope, &mut Cost::default());
+    let outcome = synchronize_scoped(&servers.primary(), &replica, "requested", scope, &mut Cost::default());
     assert!(outcome.is_whole(), "{outcome:?}");
     assert_eq!(outcome.cut_documents, 1);
     let document = replica.document(&uri("/long"), Which::Working, None).unwrap();

@@ -200,7 +200,6 @@ impl Partition {
         let applied = relieve(&self.store).and_then(|()| self.store.apply(entry, facts));
         applied.map_err(|error| ApplyError::Store { partition: self.id, error })
     }
-
 }
 
 /// Back-pressure: the writer waits while maintenance is behind, so that memory stays bounded. It lends a hand, and so it

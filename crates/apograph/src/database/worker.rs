@@ -70,7 +70,16 @@ impl Worker {
         let committer = Committer::new(&shared, &applier, &journals);
         let now = Instant::now();
         let installing = Installing::default();
-        Worker { shared, journals, applier, committer, installing, last_upkeep: now, last_attempt: now, last_erase: None }
+        Worker {
+            shared,
+            journals,
+            applier,
+            committer,
+            installing,
+            last_upkeep: now,
+            last_attempt: now,
+            last_erase: None,
+        }
     }
 
     /// Works until it is told to stop or nobody can ask any more.

@@ -1,8 +1,8 @@
 //! Synchronizing without a network.
 
+use apograph::Database;
 use apograph::format::{SyncFrame, SyncRequest, SyncScope};
 use apograph::synchronize::{Snapshot, SyncMarker, SyncOutcome, SyncPhase, Transfer};
-use apograph::Database;
 use bytes::BytesMut;
 
 /// What went over the wire that is not there.

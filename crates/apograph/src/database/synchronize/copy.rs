@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use apograph_format::{Hash, Head, Leaf, PartitionId, Timestamp, TreeShape, Uri, View};
 use apograph_format::synchronize::WantedDocument;
+use apograph_format::{Hash, Head, Leaf, PartitionId, Timestamp, TreeShape, Uri, View};
 use apograph_store::{Install, Installment, Quarantined, Store, StoreError, Syncing};
 
 use super::log::SyncLog;
@@ -62,7 +62,8 @@ impl Database {
 
     /// The timestamp that a snapshot must be above, with room for all batches.
     pub fn sync_floor(&self) -> Timestamp {
-        let of_store = |store: &Arc<Store>| store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
+        let of_store =
+            |store: &Arc<Store>| store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
         self.shared.stores.iter().map(of_store).max().unwrap_or_default().max(self.visible())
     }
 
@@ -234,9 +235,14 @@ impl Worker {
         self.open_logs()?;
         let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
         let syncing = store.syncing().ok_or(SyncError::NotBegun)?;
-        let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.reason == "diverged" || marker.reason == "damaged");
+        let is_repair = self
+            .shared
+            .sync_marker()
+            .is_some_and(|marker| marker.reason == "diverged" || marker.reason == "damaged");
         if is_repair {
-            for repaired in installment.changes.iter().filter_map(|change| difference(store, change, &syncing)) {
+            for repaired in
+                installment.changes.iter().filter_map(|change| difference(store, change, &syncing))
+            {
                 self.installing.repaired_total += 1;
                 if self.installing.repaired.len() < LISTED_MAX {
                     self.installing.repaired.push(repaired);
@@ -287,7 +293,8 @@ impl Worker {
         for of in &marker.snapshot.partitions {
             let store = self.shared.store(of.partition).ok_or(SyncError::NotBegun)?;
             let syncing = store.syncing().ok_or(SyncError::NotBegun)?;
-            let found = store.sync_digest(marker.snapshot.view).map(|(digest, _)| digest).unwrap_or(Hash([0; 32]));
+            let found =
+                store.sync_digest(marker.snapshot.view).map(|(digest, _)| digest).unwrap_or(Hash([0; 32]));
             if found == of.digest {
                 continue;
             }
@@ -308,7 +315,11 @@ fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
     }
     let misfit = |reason: String| Err(SyncError::Misfit { reason });
     if snapshot.view != shared.view() {
-        return misfit(format!("it is of the {} view, this copy holds the {} view", snapshot.view, shared.view()));
+        return misfit(format!(
+            "it is of the {} view, this copy holds the {} view",
+            snapshot.view,
+            shared.view()
+        ));
     }
     let expected: Vec<PartitionId> = shared.partitioning.all().collect();
     let found: Vec<PartitionId> = snapshot.partitions.iter().map(|of| of.partition).collect();
@@ -354,7 +365,9 @@ fn in_words(old: &Head, new: &Head) -> String {
         what.push("another lock".to_owned());
     }
     if what.is_empty() {
-        what.push(if old == new { "its entry in the tree was wrong" } else { "its head was altered" }.to_owned());
+        what.push(
+            if old == new { "its entry in the tree was wrong" } else { "its head was altered" }.to_owned(),
+        );
     }
     what.join(", ")
 }

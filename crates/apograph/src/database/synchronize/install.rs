@@ -78,7 +78,8 @@ impl crate::database::Shared {
             let mut health = self.health();
             health.difference = None;
             health.proofs = vec![None; snapshot.partitions.len()];
-            let source = |of: &SnapshotPartition| of.source.map(|position| SourcePoint { position, entries: 0 });
+            let source =
+                |of: &SnapshotPartition| of.source.map(|position| SourcePoint { position, entries: 0 });
             health.sources = snapshot.partitions.iter().map(source).collect();
         }
         for (of, appended) in snapshot.partitions.iter().zip(&self.appended) {

@@ -53,7 +53,11 @@ impl SyncLog {
     }
 
     /// Writes a batch down; it will be installed at `version`.
-    pub(super) fn append(&mut self, installment: &Installment, version: Timestamp) -> Result<(), FolderError> {
+    pub(super) fn append(
+        &mut self,
+        installment: &Installment,
+        version: Timestamp,
+    ) -> Result<(), FolderError> {
         let record = encode(installment, version);
         self.file.write_all(&record).map_err(disk(&self.path))?;
         self.bytes += record.len() as u64;
@@ -113,15 +117,19 @@ fn replay(partition: &Path, store: &Store) -> Result<(), SyncError> {
 }
 
 fn encode(installment: &Installment, version: Timestamp) -> Vec<u8> {
-    let mut note =
-        Note { after: installment.after.clone(), all_came: installment.all_came, bytes: installment.bytes, absent: Vec::new(), quarantined: Vec::new() };
+    let mut note = Note {
+        after: installment.after.clone(),
+        all_came: installment.all_came,
+        bytes: installment.bytes,
+        absent: Vec::new(),
+        quarantined: Vec::new(),
+    };
     let mut frames = Vec::new();
     for payload in &installment.payloads {
         frames.extend(SyncFrame::Payload(payload.clone()).encode());
     }
     for (name, position, since) in &installment.cursors {
-        let frame =
-            SyncFrame::Cursor { name: name.clone(), position: position.clone(), since: *since };
+        let frame = SyncFrame::Cursor { name: name.clone(), position: position.clone(), since: *since };
         frames.extend(frame.encode());
     }
     for change in &installment.changes {
@@ -175,8 +183,12 @@ fn decode(body: Bytes) -> Option<(Installment, Timestamp)> {
     let note_bytes = u32::from_le_bytes(*length) as usize;
     let note: Note = serde_json::from_slice(rest.get(..note_bytes)?).ok()?;
     let mut frames = BytesMut::from(rest.get(note_bytes..)?);
-    let mut installment =
-        Installment { after: note.after, all_came: note.all_came, bytes: note.bytes, ..Installment::default() };
+    let mut installment = Installment {
+        after: note.after,
+        all_came: note.all_came,
+        bytes: note.bytes,
+        ..Installment::default()
+    };
     installment.changes.extend(note.absent.into_iter().map(Install::Absent));
     let held = |(uri, reason)| Install::Quarantined { uri, reason };
     installment.changes.extend(note.quarantined.into_iter().map(held));
@@ -197,7 +209,6 @@ fn own(payload: Payload) -> Payload {
     Payload { bytes: Bytes::copy_from_slice(&payload.bytes), ..payload }
 }
 
-
 fn file(partition: &Path) -> PathBuf {
     partition.join("synchronize.log")
 }
@@ -211,7 +222,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let uri = |text: &str| Uri::parse(text).unwrap();
         let installment = Installment {
-            payloads: vec![Payload::of(b"body".as_slice()), Payload::erased(apograph_format::Hash([3; 32]), 9)],
+            payloads: vec![
+                Payload::of(b"body".as_slice()),
+                Payload::erased(apograph_format::Hash([3; 32]), 9),
+            ],
             changes: vec![
                 Install::Absent(uri("/gone")),
                 Install::Quarantined { uri: uri("/odd"), reason: "too long".into() },

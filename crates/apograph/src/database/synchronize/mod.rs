@@ -22,14 +22,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ReadError;
 
-pub(super) use copy::{Installing, partition_home};
 pub use copy::Own;
+pub(super) use copy::{Installing, partition_home};
 pub(super) use install::{finish_installing, is_installing};
 pub(super) use log::replay_logs;
 pub use marker::{SyncMarker, SyncPhase};
 pub use outcome::{Repaired, SyncOutcome};
-pub use source::SyncAnswer;
 pub(crate) use source::Pins;
+pub use source::SyncAnswer;
 pub use transfer::{Transfer, TransferError, TransferProgress};
 
 /// A state of a source, to be copied: a commit timestamp, and what every partition is there.

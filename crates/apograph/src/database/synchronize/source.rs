@@ -210,7 +210,8 @@ impl Worker {
         } else {
             (derived_beginning(shared.id(), partition, here), Some(here))
         };
-        let appended = self.journals.get(usize::from(partition.0)).map_or(0, |journal| journal.bytes_appended());
+        let appended =
+            self.journals.get(usize::from(partition.0)).map_or(0, |journal| journal.bytes_appended());
         let tree = shared.pins.tree(store, partition, view, at)?;
         let (digest, documents): (Digest, u64) = lock(&tree).digest();
         let journal_bytes = if view == shared.view() { appended } else { 0 };
@@ -264,7 +265,8 @@ impl Pins {
     ) -> Result<Arc<Mutex<TreeSnapshot>>, SnapshotError> {
         let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
         trees.retain(|cached| cached.used.elapsed() < PIN_IDLE);
-        let is_it = |cached: &&mut CachedTree| (cached.partition, cached.view, cached.at) == (partition, view, at);
+        let is_it =
+            |cached: &&mut CachedTree| (cached.partition, cached.view, cached.at) == (partition, view, at);
         if let Some(cached) = trees.iter_mut().find(is_it) {
             cached.used = Instant::now();
             return Ok(Arc::clone(&cached.tree));
@@ -362,7 +364,9 @@ impl SyncAnswer {
                     }
                     if sent.insert(content.hash) {
                         let chunks = content.chunks.iter().enumerate();
-                        pending.extend(chunks.map(|(index, chunk)| Pending::Payload(*chunk, content.chunk_bytes(index))));
+                        pending.extend(
+                            chunks.map(|(index, chunk)| Pending::Payload(*chunk, content.chunk_bytes(index))),
+                        );
                     }
                 }
             }
@@ -385,7 +389,9 @@ impl SyncAnswer {
             Frames::Measure { reader, of, measured } => {
                 let before = measured.documents + measured.left_out;
                 let is_more = measure(reader, of, measured)?;
-                if !is_more || before / MEASURED_STEP != (measured.documents + measured.left_out) / MEASURED_STEP {
+                if !is_more
+                    || before / MEASURED_STEP != (measured.documents + measured.left_out) / MEASURED_STEP
+                {
                     send(SyncFrame::Measured(*measured));
                 }
                 return Ok(is_more);
@@ -436,7 +442,8 @@ fn measure(reader: &Reader, of: &mut Measure, measured: &mut Measured) -> Result
     } else {
         let contents = read.document.contents.iter().map(|content| content.bytes);
         measured.documents += 1;
-        measured.bytes += read.bodies.iter().map(|(_, bytes)| *bytes as u64).sum::<u64>() + contents.sum::<u64>();
+        measured.bytes +=
+            read.bodies.iter().map(|(_, bytes)| *bytes as u64).sum::<u64>() + contents.sum::<u64>();
     }
     Ok(true)
 }
@@ -452,7 +459,12 @@ impl Reader {
         self.read_head(uri, self.store.head(uri, self.at)?, have)
     }
 
-    fn read_head(&self, uri: &Uri, head: Option<Head>, have: Option<&VersionRef>) -> Result<Read, StoreError> {
+    fn read_head(
+        &self,
+        uri: &Uri,
+        head: Option<Head>,
+        have: Option<&VersionRef>,
+    ) -> Result<Read, StoreError> {
         let is_purged = head.as_ref().is_some_and(|head| head.state == State::Purged);
         let head = head.filter(|head| !self.is_derived || head.live.is_some());
         let mut document = SyncDocument {

@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use apograph_format::digest::FAN_OUT;
 use apograph_format::synchronize::{WantedDocument, WantedPayloads};
 use apograph_format::{
-    Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncRequest, SyncScope, Timestamp, Uri, View,
+    Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncRequest, SyncScope, Timestamp, Uri,
+    View,
 };
 use apograph_store::{Install, Installment};
 
@@ -86,23 +87,52 @@ impl From<apograph_store::StoreError> for TransferError {
 
 enum Stage {
     /// Everything, in order. The document whose payloads are coming.
-    All { held: Option<Box<SyncDocument>> },
+    All {
+        held: Option<Box<SyncDocument>>,
+    },
     Cursors,
     Purged,
     /// Nodes still to be asked for at this level, those asked for now, and those below that differ.
-    Nodes { level: usize, left: VecDeque<u32>, asked: Vec<u32>, below: VecDeque<u32> },
+    Nodes {
+        level: usize,
+        left: VecDeque<u32>,
+        asked: Vec<u32>,
+        below: VecDeque<u32>,
+    },
     /// Buckets whose leaves are still to be compared.
-    Leaves { left: VecDeque<u32>, asked: HashSet<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)> },
+    Leaves {
+        left: VecDeque<u32>,
+        asked: HashSet<u32>,
+        wanted: VecDeque<(WantedDocument, Option<Hash>)>,
+    },
     /// Documents still to be asked for, and those that came.
-    Documents { buckets: VecDeque<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)>, asked: HashMap<[u8; 16], Option<Hash>>, came: Vec<SyncDocument>, purged: Vec<Uri> },
+    Documents {
+        buckets: VecDeque<u32>,
+        wanted: VecDeque<(WantedDocument, Option<Hash>)>,
+        asked: HashMap<[u8; 16], Option<Hash>>,
+        came: Vec<SyncDocument>,
+        purged: Vec<Uri>,
+    },
     /// What those documents name and is not here.
-    Payloads { buckets: VecDeque<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)>, asked: HashMap<[u8; 16], Option<Hash>>, came: Vec<SyncDocument>, purged: Vec<Uri>, missing: Vec<WantedPayloads> },
+    Payloads {
+        buckets: VecDeque<u32>,
+        wanted: VecDeque<(WantedDocument, Option<Hash>)>,
+        asked: HashMap<[u8; 16], Option<Hash>>,
+        came: Vec<SyncDocument>,
+        purged: Vec<Uri>,
+        missing: Vec<WantedPayloads>,
+    },
     Done,
 }
 
 impl Database {
     /// Brings a partition to the snapshot that was begun. Blocks now and then, as all of [`Transfer`].
-    pub fn transfer(&self, of: &SnapshotPartition, at: Timestamp, scope: SyncScope) -> Result<Transfer, SyncError> {
+    pub fn transfer(
+        &self,
+        of: &SnapshotPartition,
+        at: Timestamp,
+        scope: SyncScope,
+    ) -> Result<Transfer, SyncError> {
         let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
         let syncing = self.syncing(of.partition).ok_or(SyncError::NotBegun)?;
         let ask = Ask::Cursors;
@@ -278,7 +308,8 @@ impl Transfer {
         if let Stage::Nodes { left, .. } = &self.stage
             && left.is_empty()
         {
-            self.stage = Stage::Leaves { left: VecDeque::new(), asked: HashSet::new(), wanted: VecDeque::new() };
+            self.stage =
+                Stage::Leaves { left: VecDeque::new(), asked: HashSet::new(), wanted: VecDeque::new() };
         }
         Ok(())
     }
@@ -287,7 +318,8 @@ impl Transfer {
         let suspects = self.database.suspects_of(self.partition);
         self.checks_payloads = !suspects.is_empty();
         self.progress.documents_total += suspects.len() as u64;
-        let wanted = |uri: Uri| (WantedDocument { place: self.own.place(&uri), have: None, uri: Some(uri) }, None);
+        let wanted =
+            |uri: Uri| (WantedDocument { place: self.own.place(&uri), have: None, uri: Some(uri) }, None);
         suspects.into_iter().map(wanted).collect()
     }
 
@@ -435,14 +467,19 @@ impl Transfer {
         if let (Some(leaf), Some(Some(expected))) = (leaf, expected)
             && leaf.hash != expected
         {
-            let reason = "what the source sends is not what its own digest says: verify the source".to_owned();
+            let reason =
+                "what the source sends is not what its own digest says: verify the source".to_owned();
             return Install::Quarantined { uri, reason };
         }
         Install::Document(Box::new(document))
     }
 
     fn flush_if_full(&mut self) -> Result<(), TransferError> {
-        if self.batch_bytes >= BATCH_BYTES || self.batch.changes.len() >= BATCH_DOCUMENTS { self.flush() } else { Ok(()) }
+        if self.batch_bytes >= BATCH_BYTES || self.batch.changes.len() >= BATCH_DOCUMENTS {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), TransferError> {
