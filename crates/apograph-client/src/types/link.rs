@@ -75,6 +75,12 @@ pub enum LinkState {
     Connecting,
     /// Entries arrive as they are written.
     Following,
+    /// Synchronizes: takes a snapshot at the source, and finds out what differs.
+    Planning,
+    /// Synchronizes: brings over what differs.
+    Transferring,
+    /// Synchronizes: replaces what readers see by what was brought over.
+    Installing,
     /// The last attempt failed; it tries again later.
     Waiting,
     /// Somebody paused it.
@@ -206,6 +212,9 @@ impl fmt::Display for LinkState {
         f.write_str(match self {
             LinkState::Connecting => "connecting",
             LinkState::Following => "following",
+            LinkState::Planning => "planning",
+            LinkState::Transferring => "transferring",
+            LinkState::Installing => "installing",
             LinkState::Waiting => "waiting",
             LinkState::Paused => "paused",
             LinkState::Stopped => "stopped",

@@ -6,6 +6,8 @@ mod board;
 mod follow;
 mod greet;
 mod report;
+mod synchronize;
+mod throttle;
 mod worker;
 
 pub(crate) use board::Board;

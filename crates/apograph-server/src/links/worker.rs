@@ -16,10 +16,13 @@ use apograph_client::types::{self, LinkDirection, LinkLag, LinkPeer, LinkProof, 
 use apograph_format::{PartitionId, Position, Timestamp};
 use apograph_replication::carrier::{JournalRequest, Refusal};
 use apograph_replication::lag::{LagMeter, Own};
-use apograph_replication::link::{Action, Event, Link, State, StopReason};
+use apograph_replication::link::{Action, Before, Cause, Event, Link, State, StopReason};
+use apograph_replication::sync::{Phase, SyncProgress, SyncReason, SyncRequest};
 
 use super::board::{Seen, link_partition};
 use super::follow::{News, Stream};
+use super::synchronize::Synchronization;
+use super::throttle::Throttle;
 use super::{greet, report};
 use crate::app::App;
 use crate::clock;
@@ -44,14 +47,21 @@ pub(super) struct Worker {
     client: Option<Client>,
     handshake: Option<types::Handshake>,
     database: Option<Database>,
-    streams: CancellationToken,
+    /// Cancelled when streams, or a synchronization, have to end.
+    running: CancellationToken,
+    throttle: Throttle,
+    /// How far the synchronization is.
+    progress: Option<SyncProgress>,
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     meter: LagMeter,
     /// By partition: everything up to here was taken.
     reached: BTreeMap<PartitionId, Timestamp>,
     proof: Option<LinkProof>,
     proven: Vec<Option<Position>>,
-    detail: Option<String>,
+    /// Why the link is in its state, for people.
+    reason: Option<String>,
+    /// Which cause that explains.
+    explained: Cause,
     /// What the log said last: a link that asks again in vain does not say it again.
     logged: String,
     since: i64,
@@ -64,9 +74,11 @@ impl Worker {
         let held = database.as_ref().map(greet::held);
         let begun = Instant::now();
         Worker {
-            link: Link::new(role.view(), held),
+            link: Link::new(role.view(), held, Before::default()),
             name: name.to_owned(),
-            streams: app.shutdown.child_token(),
+            running: app.shutdown.child_token(),
+            throttle: Throttle::new(None),
+            progress: None,
             news: mpsc::channel(NEWS_MAX),
             meter: LagMeter::default(),
             reached: BTreeMap::new(),
@@ -76,7 +88,8 @@ impl Worker {
             handshake: None,
             proof: None,
             proven: Vec::new(),
-            detail: None,
+            reason: None,
+            explained: Cause::Due,
             logged: String::new(),
             reported: begun,
             app,
@@ -124,6 +137,7 @@ impl Worker {
                 let reached = self.everything_up_to();
                 self.meter.heartbeat(partition, &heartbeat, reached, now);
             }
+            News::Sync(progress) => self.progressed(progress).await,
         }
     }
 
@@ -142,17 +156,12 @@ impl Worker {
 
     fn note(&mut self, before: State, detail: Option<String>) {
         let state = self.link.state();
-        if detail.is_some() {
-            self.detail = detail;
-        }
-        if state == State::Following {
-            self.detail = None;
-        }
+        self.explain(detail);
         if state == before || self.app.shutdown.is_cancelled() {
             return;
         }
         self.since = clock::now_us();
-        let reason = self.reason().unwrap_or_default();
+        let reason = self.reason.clone().unwrap_or_default();
         let is_news = state == State::Following || reason != self.logged;
         if state != State::Connecting {
             self.logged.clone_from(&reason);
@@ -162,10 +171,26 @@ impl Worker {
             State::Stopped(_) => tracing::warn!(database = self.name, reason, "the link stopped"),
             State::Waiting => tracing::info!(database = self.name, reason, "the link waits for its source"),
             State::Connecting => tracing::debug!(database = self.name, "the link connects"),
+            State::Synchronizing(phase) => {
+                tracing::info!(database = self.name, %phase, reason, "the link synchronizes")
+            }
+            State::Paused => tracing::info!(database = self.name, "the link is paused"),
             State::Following => {
                 tracing::info!(database = self.name, url = self.source.url, "the link follows")
             }
         }
+    }
+
+    /// `code: what happened; what to do`. Who only asks again stays where it was with its reason.
+    fn explain(&mut self, detail: Option<String>) {
+        let (state, cause) = (self.link.state(), self.link.cause());
+        if state == State::Following {
+            self.reason = None;
+        } else if (cause != self.explained && cause != Cause::Due) || detail.is_some() {
+            let detail = detail.map(|detail| format!("{detail}; ")).unwrap_or_default();
+            self.reason = Some(format!("{cause}: {detail}{}", cause.sentence()));
+        }
+        self.explained = cause;
     }
 
     async fn act(&mut self, action: Action) -> Option<(Event, Option<String>)> {
@@ -173,6 +198,7 @@ impl Worker {
             Action::Greet => Some(self.greet().await),
             Action::Adopt => Some(self.adopt().await),
             Action::Open { .. } => self.open(),
+            Action::Synchronize { reason, round } => self.synchronize(reason, round),
             Action::Close => {
                 self.close();
                 None
@@ -234,15 +260,16 @@ impl Worker {
         else {
             return None;
         };
-        self.streams = self.app.shutdown.child_token();
+        self.running = self.app.shutdown.child_token();
         self.reached.clear();
         for (partition, from, source) in database.resume() {
             let stream = Stream {
                 database: database.clone(),
                 request: JournalRequest { partition, view: self.role.view(), from, source },
                 source: handshake.server.key,
+                throttle: self.throttle.clone(),
                 news: self.news.0.clone(),
-                closed: self.streams.clone(),
+                closed: self.running.clone(),
             };
             let carrier = StreamCarrier::new(client.clone(), self.database_there());
             self.app.tasks.spawn(stream.run(carrier));
@@ -250,9 +277,43 @@ impl Worker {
         None
     }
 
+    /// Begins a synchronization, or goes on with one.
+    fn synchronize(&mut self, why: SyncReason, round: u32) -> Option<(Event, Option<String>)> {
+        let (Some(database), Some(client)) = (&self.database, &self.client) else {
+            return None;
+        };
+        self.running = self.app.shutdown.child_token();
+        self.progress = None;
+        let synchronization = Synchronization {
+            database: database.clone(),
+            carrier: StreamCarrier::new(client.clone(), self.database_there()),
+            client: client.clone(),
+            there: self.database_there().to_owned(),
+            request: SyncRequest::default(),
+            why,
+            round,
+            throttle: self.throttle.clone(),
+            news: self.news.0.clone(),
+            closed: self.running.clone(),
+        };
+        self.app.tasks.spawn(synchronization.run());
+        None
+    }
+
+    /// What came makes the waits of the link start over.
+    async fn progressed(&mut self, progress: SyncProgress) {
+        let before =
+            self.progress.as_ref().map_or((0, 0), |before| (before.documents_done, before.bytes_received));
+        let is_more = (progress.documents_done, progress.bytes_received) > before;
+        self.progress = Some(progress);
+        if is_more {
+            self.happened(Event::Received, None).await;
+        }
+    }
+
     /// Closes all streams; what they still had to say is of the past.
     fn close(&mut self) {
-        self.streams.cancel();
+        self.running.cancel();
         self.news = mpsc::channel(NEWS_MAX);
     }
 
@@ -297,7 +358,7 @@ impl Worker {
         };
         let server = shape::identity(self.app.folder.identity());
         let report = report::report(server, status, shown.state, shown.reason);
-        let (closed, there) = (self.streams.clone(), self.database_there().to_owned());
+        let (closed, there) = (self.running.clone(), self.database_there().to_owned());
         self.app.tasks.spawn(async move {
             let sent = tokio::time::timeout(SOURCE_TIMEOUT, client.report(&there, &report));
             tokio::select! {
@@ -340,30 +401,18 @@ impl Worker {
             state: match self.link.state() {
                 State::Connecting => LinkState::Connecting,
                 State::Following => LinkState::Following,
+                State::Synchronizing(Phase::Planning) => LinkState::Planning,
+                State::Synchronizing(Phase::Transferring) => LinkState::Transferring,
+                State::Synchronizing(Phase::Installing) => LinkState::Installing,
                 State::Waiting => LinkState::Waiting,
+                State::Paused => LinkState::Paused,
                 State::Stopped(_) => LinkState::Stopped,
             },
-            reason: self.reason(),
+            reason: self.reason.clone(),
             since: self.since,
             partitions: partitions.unwrap_or_default(),
             lag: LinkLag::default(),
             last_proof: self.proof.clone(),
-        }
-    }
-
-    /// `code: what happened; what to do`.
-    fn reason(&self) -> Option<String> {
-        let detail = self.detail.as_deref();
-        match self.link.state().reason() {
-            None => detail.filter(|_| self.link.state() != State::Following).map(|detail| {
-                format!(
-                    "unavailable: {detail}; it is asked again by itself: start the source, or check its url"
-                )
-            }),
-            Some(reason) => {
-                let detail = detail.map(|detail| format!("{detail}; ")).unwrap_or_default();
-                Some(format!("{reason}: {detail}{}", reason.next()))
-            }
         }
     }
 }
