@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod carrier;
+pub mod forecast;
 pub mod lag;
 pub mod link;
 pub mod order;

@@ -77,8 +77,8 @@ impl Link {
             held,
             state,
             cause,
-            due: before.unfinished.then_some(SyncReason::Unfinished),
-            round: u32::from(before.unfinished),
+            due: before.due,
+            round: u32::from(before.due.is_some()),
             mended: false,
             after: After::default(),
             backoff: Backoff::default(),
@@ -100,6 +100,11 @@ impl Link {
     /// Why a synchronization is due or under way, if one is; and which round it is.
     pub fn synchronization(&self) -> Option<(SyncReason, u32)> {
         self.due.map(|reason| (reason, self.round))
+    }
+
+    /// It follows, and every stream made progress: whatever was synchronized before is of the past.
+    pub fn is_settled(&self) -> bool {
+        self.state == State::Following && self.round == 0
     }
 
     /// What happened, when (on a clock that never jumps), and a random number: what to do, in order.

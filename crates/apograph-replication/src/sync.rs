@@ -78,6 +78,19 @@ pub enum SyncFailure {
     Halted,
 }
 
+/// What a synchronization would bring over, without bringing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncMeasure {
+    /// Documents that differ.
+    pub documents: u64,
+    /// Bytes that would come for them.
+    pub bytes: u64,
+    /// Documents that the source has.
+    pub of_documents: u64,
+    /// Requests that finding this out took.
+    pub requests: u64,
+}
+
 /// How far a synchronization is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyncProgress {

@@ -51,12 +51,13 @@ fn replay(transcript: &str) -> String {
     output
 }
 
-/// `VIEW`, then what the copy holds, if anything, then what was so before: `paused`, `unfinished`.
+/// `VIEW`, then what the copy holds, if anything, then what was so before: `paused`, why a synchronization is due.
 fn new(text: &str) -> Link {
     let view = text.split(' ').next().unwrap().parse().unwrap();
     let is = |word: &str| text.split(' ').any(|found| found == word);
     let held = text.contains("db=").then(|| held(text));
-    Link::new(view, held, Before { paused: is("paused"), unfinished: is("unfinished") })
+    let due = SyncReason::ALL.into_iter().find(|reason| is(reason.as_str()));
+    Link::new(view, held, Before { paused: is("paused"), due })
 }
 
 fn held(text: &str) -> Held {

@@ -39,8 +39,8 @@ pub struct Held {
 pub struct Before {
     /// Somebody had paused the link.
     pub paused: bool,
-    /// A synchronization had begun, and is not over.
-    pub unfinished: bool,
+    /// A synchronization was due, and is not over: [`SyncReason::Unfinished`] if it had begun.
+    pub due: Option<SyncReason>,
 }
 
 /// Something that happened.

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use apograph::Database;
 use apograph::error::TakeError;
+use apograph_client::Client;
+use apograph_client::types::Handshake;
 use apograph_format::frame::FrameError;
 use apograph_format::{Entry, Frame, Heartbeat, PartitionId, ServerKey, Timestamp};
 use apograph_replication::carrier::{Carrier, Chunks, JournalRequest, Refusal, RefusalKind};
@@ -30,6 +32,8 @@ pub(super) enum News {
     Arrived(Timestamp),
     /// A heartbeat came after everything before it was taken.
     Heartbeat(PartitionId, Heartbeat),
+    /// The source greeted, or refused to.
+    Greeted(Client, Result<Box<Handshake>, Refusal>),
     /// A synchronization tells how far it is.
     Sync(SyncProgress),
 }

@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 use apograph::Database;
 use apograph_carriers::stream::StreamCarrier;
 use apograph_client::Client;
+use apograph_replication::carrier::{Refusal, RefusalKind};
 use apograph_replication::link::Event;
-use apograph_replication::sync::{SyncFailure, SyncProgress, SyncReason, SyncRequest};
+use apograph_replication::sync::{SyncFailure, SyncMeasure, SyncProgress, SyncReason, SyncRequest};
 
 use super::follow::News;
 use super::throttle::Throttle;
@@ -41,5 +42,11 @@ impl Synchronization {
         let _ = news.send(News::Sync(progress)).await;
         let detail = format!("the transfer of {there} is not driven yet");
         let _ = news.send(News::Event(Event::SyncFailed(SyncFailure::Cut), Some(detail))).await;
+    }
+
+    /// What it would bring over, without bringing it.
+    pub(super) async fn measure(self) -> Result<SyncMeasure, Refusal> {
+        let detail = format!("the transfer of {} is not driven yet", self.there);
+        Err(Refusal::new(RefusalKind::Unavailable, detail))
     }
 }
