@@ -16,7 +16,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// How an operator bounds a synchronization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRequest {
-    /// Versions from before this time are left out, except the newest and the live one of every document.
+    /// Documents that were not changed since are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Newest versions of every document that are brought; zero brings all.

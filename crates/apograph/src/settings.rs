@@ -72,8 +72,7 @@ pub struct SourceSettings {
     /// Its name there, when it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// A synchronization leaves out versions from before this date, except the newest and the live one of every
-    /// document.
+    /// A synchronization leaves out documents that were not changed since this date.
     #[serde(default, with = "date", skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// Newest versions of every document that one synchronization brings; zero brings all. 10,000 when absent.

@@ -281,7 +281,7 @@ mod tests {
             forecast_in_words(&paused, LinkState::Paused),
             "ends in 3 h 0 min (the source's retention in bytes); catching up then costs about 240.0 MB"
         );
-        let never = LinkForecast { leaves_in_s: None, limit: None, ..follows.clone() };
+        let never = LinkForecast { leaves_in_s: None, limit: None, ..follows };
         assert_eq!(
             forecast_in_words(&never, LinkState::Paused),
             "does not end at the rate of now; 0 bytes missing"

@@ -23,8 +23,8 @@ const LOOK: Duration = Duration::from_millis(300);
 A copy does this by itself when it has to, and goes on by itself after any interruption; this asks for it now. It answers
 as soon as the request is kept: `status` shows the progress, and so does --wait, which ends when the copy follows again.
 
-Versions that --since or --max-versions leave out are listed by the copy as left out. What is asked for stands in
-sync-request.json in the database's folder until it is done, and may be edited there while the link is paused.
+What is asked for stands in sync-request.json in the database's folder until it is done, and may be edited there while
+the link is paused. What --since or --max-versions leave out is counted in the copy's synchronized.json.
 
 Needs a token of the role admin, and is told to the server of the copy.
 
@@ -33,13 +33,13 @@ Examples:
   apograph sync --dry-run --server http://127.0.0.1:7701
   apograph sync --since 2025-01-01 --max-versions 100 --server http://127.0.0.1:7701")]
 pub(crate) struct Sync {
-    /// Leave out versions from before this date, except the newest and the live one of every document
+    /// Leave out documents that were not changed since this date
     #[arg(long, value_name = "DATE", value_parser = date, conflicts_with = "full")]
     since: Option<String>,
     /// Bring everything anew, also what the copy seems to have
     #[arg(long)]
     full: bool,
-    /// Bring at most this many of the newest versions of every document; 0 brings all
+    /// Bring the bodies of at most this many of the newest versions of every document; 0 brings all [default: 10000]
     #[arg(long, value_name = "N")]
     max_versions: Option<u64>,
     /// Only say what would be brought

@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SyncRequest {
-    /// A date, or an RFC 3339 time: versions from before it are left out, except the newest and the live one of every
-    /// document.
+    /// A date, or an RFC 3339 time: documents that were not changed since are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Newest versions of every document that are brought; zero brings all.

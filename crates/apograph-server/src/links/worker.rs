@@ -92,7 +92,7 @@ impl Worker {
         let held = database.as_ref().map(greet::held);
         let folder = app.folder.database_path(name);
         let (control, unreadable) = operator::told(&folder);
-        let (due, has_request) = operator::due(&folder);
+        let (due, has_request) = operator::due(&folder, database.as_ref());
         let before = Before { paused: control.paused, due };
         let begun = Instant::now();
         let (forecasts, forecast) = mpsc::channel(1);

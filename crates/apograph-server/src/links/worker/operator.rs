@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
+use apograph::Database;
 use apograph_client::types::LinkStatus;
 use apograph_format::Timestamp;
 use apograph_replication::carrier::{Refusal, RefusalKind};
@@ -32,15 +33,16 @@ pub(super) fn told(folder: &Path) -> (Control, Option<String>) {
     }
 }
 
-/// A synchronization that was due when the server stopped, and whether `sync-request.json` is there.
-pub(super) fn due(folder: &Path) -> (Option<SyncReason>, bool) {
-    let reason = match RequestFile::read(folder, now()) {
-        Ok(None) => return (None, false),
-        Ok(Some(file)) if file.reason == SyncReason::Requested => SyncReason::Requested,
+/// A synchronization that was due when the server stopped, and whether `sync-request.json` is there. The engine knows of
+/// one that had begun.
+pub(super) fn due(folder: &Path, database: Option<&Database>) -> (Option<SyncReason>, bool) {
+    let begun = database.is_some_and(|database| database.sync_marker().is_some());
+    match RequestFile::read(folder, now()) {
+        Ok(None) => (begun.then_some(SyncReason::Unfinished), false),
+        Ok(Some(file)) if !begun => (Some(file.reason), true),
         // What is wrong with the file is said when it is needed.
-        Ok(Some(_)) | Err(_) => SyncReason::Unfinished,
-    };
-    (Some(reason), true)
+        Ok(Some(_)) | Err(_) => (Some(SyncReason::Unfinished), true),
+    }
 }
 
 impl Worker {
