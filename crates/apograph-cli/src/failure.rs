@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use apograph_client::client::SecretError;
-use apograph_client::types::Problem;
+use apograph_client::types::{LinkState, Problem};
 use apograph_client::{ClientError, format};
 use serde::Serialize;
 
@@ -53,6 +53,14 @@ pub(crate) enum Failure {
         done: u64,
         /// Why.
         source: Box<Failure>,
+    },
+    /// The link that somebody waits for does not go on by itself.
+    #[error("the link is {state}: {reason}")]
+    Link {
+        /// What it is.
+        state: LinkState,
+        /// Why, and what to do.
+        reason: String,
     },
     /// Ctrl-C.
     #[error("interrupted")]
@@ -120,6 +128,7 @@ impl Failure {
         match self {
             Failure::NotEqual => Kind::NotEqual,
             Failure::Usage(_) => Kind::Usage,
+            Failure::Link { .. } => Kind::Refused,
             Failure::Client(error) => client_kind(error),
             Failure::Secret(_) | Failure::Local { .. } | Failure::OutputClosed => Kind::Local,
             Failure::Damaged { .. } | Failure::Open(_) => Kind::Damaged,
@@ -254,7 +263,7 @@ fn problem_kind(problem: &Problem) -> Kind {
         _ if problem.code == Problem::DAMAGED => Kind::Damaged,
         401 | 403 => Kind::Denied,
         404 | 410 => Kind::NotFound,
-        503 | 504 if problem.code != "stopped" => Kind::Unreachable,
+        502..=504 if problem.code != "stopped" => Kind::Unreachable,
         400..=499 => Kind::Refused,
         _ => Kind::Server,
     }
@@ -311,6 +320,7 @@ mod tests {
             (412, "version-mismatch", 3),
             (500, "damaged", 7),
             (500, "failed", 9),
+            (502, "source-unavailable", 6),
             (503, "busy", 6),
             (503, "stopped", 9),
             (507, "disk-full", 9),

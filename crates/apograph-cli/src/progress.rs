@@ -25,6 +25,11 @@ pub(crate) fn count(format: OutputFormat, what: &str, total: Option<u64>) -> Pro
     bar(format, what, total, template)
 }
 
+/// A bar of something that a server does, described by its message.
+pub(crate) fn transfer(format: OutputFormat) -> ProgressBar {
+    bar(format, "", Some(100), "[{bar:24}] {percent:>3} % {wide_msg}")
+}
+
 fn bar(format: OutputFormat, what: &str, total: Option<u64>, template: &str) -> ProgressBar {
     if format == OutputFormat::Json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -52,6 +52,17 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1000)).ok()
 }
 
+/// A time as people write one: a date, which begins at midnight UTC, or what a [`Timestamp`] is parsed from.
+pub fn parse_date(text: &str) -> Result<Timestamp, ParseTimestampError> {
+    let is_date = text.len() == 10 && text.bytes().filter(|byte| *byte == b'-').count() == 2;
+    match is_date {
+        true => {
+            format!("{text}T00:00:00Z").parse().map_err(|_| ParseTimestampError { found: text.to_owned() })
+        }
+        false => text.parse(),
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -84,6 +95,17 @@ mod tests {
         assert_eq!(at.to_rfc3339().parse::<Timestamp>().unwrap(), at);
         for bad in ["", "yesterday", "-1", "1960-01-01T00:00:00Z", "18446744073709551615"] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_date_begins_at_midnight() {
+        let midnight: Timestamp = "2014-03-11T00:00:00Z".parse().unwrap();
+        assert_eq!(parse_date("2014-03-11"), Ok(midnight));
+        assert_eq!(parse_date("2014-03-11T00:00:00Z"), Ok(midnight));
+        assert_eq!(parse_date(&midnight.to_string()), Ok(midnight));
+        for bad in ["2014-13-11", "2014-3-1", "11.03.2014", "2014-03-11 "] {
+            assert!(parse_date(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,9 +1,11 @@
-//! Decisions of copies without I/O, clock or randomness: follow, views, order, lag, backoff.
+//! Decisions of copies without I/O, clock or randomness: follow, synchronize, views, order, lag, backoff.
 
 pub mod backoff;
 pub mod carrier;
+pub mod forecast;
 pub mod lag;
 pub mod link;
-
 pub mod order;
 pub mod published;
+pub mod sync;
+pub mod throttle;

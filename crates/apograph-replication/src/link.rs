@@ -1,139 +1,44 @@
 //! What a link does next: one state machine, forever and without a person.
 //!
+//! ```text
+//! connecting ─▶ following                                           in the window
+//! connecting ─▶ planning ─▶ transferring ─▶ installing ─▶ connecting      otherwise
+//! ```
+//!
 //! It has no clock, no sockets and no randomness: the worker that drives it says what happened and when, and does what
 //! comes out, in order. `tests/link.transcript` is its specification.
 //!
+//! - A copy that following cannot make equal synchronizes; which of the reasons it was, the state says. One that began
+//!   comes to its end before anything else, whatever interrupts it.
 //! - A link that lost its source comes back after growing waits, which start over when every stream made progress.
 //! - A link that *stopped* says why, and asks again at long intervals: whoever repairs the cause has nothing to restart.
 //! - One stream that fails takes the others with it: all positions are durable, a new start costs nothing.
+//! - It never spins: rounds that follow each other without progress wait, and so does a copy that differs again before
+//!   a checkpoint proved it equal.
+
+mod event;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
-use apograph_format::{DatabaseId, PartitionId, ServerKey, View};
+use apograph_format::{PartitionId, View};
 
 use crate::backoff::Backoff;
 use crate::carrier::RefusalKind;
+use crate::sync::{Phase, SyncFailure, SyncReason};
+
+pub use event::{Action, Before, Event, Greeting, Held};
+pub use state::{Cause, State, StopReason};
 
 /// A stream that brings no frame for this long is dead: heartbeats come every second.
 pub const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How often a stopped link asks again.
+/// How often a stopped link asks again, and how long a copy that differs again waits.
 pub const STOPPED_RETRY: Duration = Duration::from_secs(30);
+/// Rounds of synchronization that follow each other at once; later ones wait first.
+pub const ROUNDS_AT_ONCE: u32 = 3;
 /// The protocol this software speaks.
 pub const PROTOCOL: u32 = 1;
-
-/// What a source says of itself, as far as the link decides by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
-    /// Version of the protocol it speaks.
-    pub protocol: u32,
-    /// Which database it serves.
-    pub database: DatabaseId,
-    /// Which view it will give.
-    pub view: View,
-    /// How many partitions the database has.
-    pub partitions: u16,
-    /// Key of the primary, whose signatures count.
-    pub primary: Option<ServerKey>,
-}
-
-/// What a copy holds already, fixed at its first contact.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// Which database.
-    pub database: DatabaseId,
-    /// How many partitions.
-    pub partitions: u16,
-    /// The pinned key of the primary.
-    pub primary: Option<ServerKey>,
-}
-
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The worker begins, or the wait is over.
-    Due,
-    /// The source greeted.
-    Greeted(Greeting),
-    /// The source did not greet, or refused a stream.
-    Refused(RefusalKind),
-    /// A first contact was recorded: from now on this is held.
-    Adopted(Held),
-    /// A frame came on a stream and was taken.
-    Progress(PartitionId),
-    /// A stream has bytes in hand that are not taken yet: it is not silent.
-    Alive(PartitionId),
-    /// A stream ended or broke off.
-    Ended(PartitionId),
-    /// What arrived was refused: damaged or misdirected on its way.
-    Rejected(PartitionId),
-    /// This copy differs from its source, or a signature is not the primary's, or this server cannot go on.
-    Halted(StopReason),
-    /// Time passed.
-    Tick,
-}
-
-/// Something to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Ask the source who it is.
-    Greet,
-    /// Record the first contact, then say [`Event::Adopted`].
-    Adopt,
-    /// Open one stream for every partition.
-    Open {
-        /// How many.
-        partitions: u16,
-    },
-    /// Close all streams.
-    Close,
-    /// Say [`Event::Due`] after this long.
-    Wait {
-        /// How long.
-        after: Duration,
-    },
-}
-
-/// Where a link stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Asks the source who it is.
-    Connecting,
-    /// Streams are open.
-    Following,
-    /// Waits before the next attempt.
-    Waiting,
-    /// Stopped, with a reason; asks again at long intervals, or never.
-    Stopped(StopReason),
-}
-
-/// Why a link stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StopReason {
-    /// Whoever answers does not speak Apograph.
-    NotApograph,
-    /// The source has another database under that name.
-    OtherDatabase,
-    /// The source has no such database, or does not give this view.
-    NoSuchDatabase,
-    /// Another primary signs than the one pinned at the first contact.
-    KeyChanged,
-    /// The source speaks a newer protocol.
-    ProtocolNewer,
-    /// The token is missing, wrong, or may not see this view.
-    Denied,
-    /// The source's journal does not reach back so far: the copy needs to synchronize.
-    OutOfWindow,
-    /// The source does not know this copy's position: the histories forked.
-    UnknownPosition,
-    /// This copy differs from its source.
-    Diverged,
-    /// A signature is not the primary's.
-    Signature,
-    /// This server cannot take entries: disk, damage.
-    Halted,
-}
 
 /// One link's state machine.
 #[derive(Debug, Clone)]
@@ -141,18 +46,45 @@ pub struct Link {
     view: View,
     held: Option<Held>,
     state: State,
+    cause: Cause,
+    /// Why a synchronization is due before anything can be followed.
+    due: Option<SyncReason>,
+    /// Rounds of synchronization since every stream made progress.
+    round: u32,
+    /// A difference was synchronized away, and no checkpoint proved it since.
+    mended: bool,
+    /// What an operator asked for while something was being installed.
+    after: After,
     backoff: Backoff,
     heard: BTreeMap<PartitionId, Duration>,
     /// Streams that took nothing since they were opened.
     still: BTreeSet<PartitionId>,
 }
 
+#[derive(Debug, Clone, Copy, Default)]
+struct After {
+    pause: bool,
+    again: bool,
+}
+
 impl Link {
     /// A link of a copy that holds `held`, or nothing yet.
-    pub fn new(view: View, held: Option<Held>) -> Link {
-        let backoff = Backoff::default();
-        let (heard, still) = (BTreeMap::new(), BTreeSet::new());
-        Link { view, held, state: State::Connecting, backoff, heard, still }
+    pub fn new(view: View, held: Option<Held>, before: Before) -> Link {
+        let (state, cause) =
+            if before.paused { (State::Paused, Cause::Paused) } else { (State::Connecting, Cause::Due) };
+        Link {
+            view,
+            held,
+            state,
+            cause,
+            due: before.due,
+            round: u32::from(before.due.is_some()),
+            mended: false,
+            after: After::default(),
+            backoff: Backoff::default(),
+            heard: BTreeMap::new(),
+            still: BTreeSet::new(),
+        }
     }
 
     /// Where it stands.
@@ -160,35 +92,59 @@ impl Link {
         self.state
     }
 
+    /// Why it stands there.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Why a synchronization is due or under way, if one is; and which round it is.
+    pub fn synchronization(&self) -> Option<(SyncReason, u32)> {
+        self.due.map(|reason| (reason, self.round))
+    }
+
+    /// It follows, and every stream made progress: whatever was synchronized before is of the past.
+    pub fn is_settled(&self) -> bool {
+        self.state == State::Following && self.round == 0
+    }
+
     /// What happened, when (on a clock that never jumps), and a random number: what to do, in order.
     pub fn on(&mut self, event: Event, now: Duration, random: u16) -> Vec<Action> {
         match event {
-            Event::Due => self.connect(),
+            Event::Due => self.wake(),
             Event::Greeted(greeting) => self.greeted(greeting, now),
             Event::Adopted(held) => {
                 self.held = Some(held);
-                self.open(now)
+                self.begin(now)
             }
-            Event::Refused(kind) => match reason_of(kind) {
-                Some(reason) => self.stop(reason),
-                None => self.again(random),
-            },
+            Event::Refused(kind) => self.refused(kind, random),
             Event::Progress(partition) => self.progress(partition, now),
             Event::Alive(partition) => self.alive(partition, now),
-            Event::Ended(_) | Event::Rejected(_) => self.broken(random),
+            Event::Proven => self.proven(),
+            Event::Ended(_) => self.broken(Cause::Ended, random),
+            Event::Rejected(_) => self.broken(Cause::Rejected, random),
+            Event::Needs(reason) => self.needs(reason, random),
+            Event::Synchronizing(phase) => self.phase(phase),
+            Event::Received => self.received(),
+            Event::Installed => self.installed(),
+            Event::SyncFailed(failure) => self.failed(failure, random),
+            Event::Requested => self.requested(),
+            Event::Pause => self.pause(),
+            Event::Resume => self.resume(),
             Event::Halted(reason) => self.stop(reason),
             Event::Tick => self.tick(now, random),
         }
     }
 
-    fn connect(&mut self) -> Vec<Action> {
+    fn wake(&mut self) -> Vec<Action> {
         match self.state {
-            State::Following => Vec::new(),
-            State::Connecting | State::Waiting | State::Stopped(_) => {
-                self.state = State::Connecting;
-                vec![Action::Greet]
-            }
+            State::Following | State::Synchronizing(_) | State::Paused => Vec::new(),
+            State::Connecting | State::Waiting | State::Stopped(_) => self.connect(Cause::Due),
         }
+    }
+
+    fn connect(&mut self, cause: Cause) -> Vec<Action> {
+        self.enter(State::Connecting, cause);
+        vec![Action::Greet]
     }
 
     fn greeted(&mut self, greeting: Greeting, now: Duration) -> Vec<Action> {
@@ -198,7 +154,16 @@ impl Link {
         if let Err(reason) = check(&greeting, self.view, self.held.as_ref()) {
             return self.stop(reason);
         }
-        if self.held.is_some() { self.open(now) } else { vec![Action::Adopt] }
+        if self.held.is_some() { self.begin(now) } else { vec![Action::Adopt] }
+    }
+
+    /// There is contact: what is due is synchronized before anything is followed.
+    fn begin(&mut self, now: Duration) -> Vec<Action> {
+        match (self.state, self.due) {
+            (State::Connecting, None) => self.open(now),
+            (State::Connecting, Some(reason)) => self.synchronize(reason),
+            _ => Vec::new(),
+        }
     }
 
     fn open(&mut self, now: Duration) -> Vec<Action> {
@@ -206,10 +171,29 @@ impl Link {
             return Vec::new();
         };
         let partitions = held.partitions;
-        self.state = State::Following;
+        self.enter(State::Following, Cause::Greeted);
         self.heard = (0..partitions).map(|partition| (PartitionId(partition), now)).collect();
         self.still = self.heard.keys().copied().collect();
         vec![Action::Open { partitions }]
+    }
+
+    fn synchronize(&mut self, reason: SyncReason) -> Vec<Action> {
+        self.enter(State::Synchronizing(Phase::Planning), Cause::Needs(reason));
+        vec![Action::Synchronize { reason, round: self.round }]
+    }
+
+    fn refused(&mut self, kind: RefusalKind, random: u16) -> Vec<Action> {
+        match (self.state, kind) {
+            (State::Following, RefusalKind::OutOfWindow) => self.needs(SyncReason::OutOfWindow, random),
+            (State::Following, RefusalKind::UnknownPosition) => {
+                self.needs(SyncReason::UnknownPosition, random)
+            }
+            (State::Following | State::Connecting, _) => match reason_of(kind) {
+                Some(reason) => self.stop(reason),
+                None => self.again(Cause::Refused(kind), random),
+            },
+            _ => Vec::new(),
+        }
     }
 
     /// Waits start over only when every stream got on: one that is refused again and again must not be asked ever
@@ -219,6 +203,7 @@ impl Link {
             self.still.remove(&partition);
             if self.still.is_empty() {
                 self.backoff.reset();
+                self.round = 0;
             }
         }
         self.alive(partition, now)
@@ -231,32 +216,164 @@ impl Link {
         Vec::new()
     }
 
-    fn broken(&mut self, random: u16) -> Vec<Action> {
-        if self.state == State::Following { self.again(random) } else { Vec::new() }
+    fn proven(&mut self) -> Vec<Action> {
+        if self.state == State::Following {
+            self.mended = false;
+        }
+        Vec::new()
+    }
+
+    fn broken(&mut self, cause: Cause, random: u16) -> Vec<Action> {
+        if self.state == State::Following { self.again(cause, random) } else { Vec::new() }
+    }
+
+    /// At once, unless that was tried again and again.
+    fn needs(&mut self, reason: SyncReason, random: u16) -> Vec<Action> {
+        if self.state != State::Following {
+            return Vec::new();
+        }
+        self.due = Some(reason);
+        self.round = self.round.saturating_add(1);
+        if reason == SyncReason::Diverged && self.mended {
+            return self.wait(Cause::Repeated(reason), STOPPED_RETRY);
+        }
+        if self.round > ROUNDS_AT_ONCE {
+            return self.again(Cause::Repeated(reason), random);
+        }
+        let close = self.close();
+        close.into_iter().chain(self.synchronize(reason)).collect()
+    }
+
+    fn phase(&mut self, phase: Phase) -> Vec<Action> {
+        if matches!(self.state, State::Synchronizing(_)) {
+            self.state = State::Synchronizing(phase);
+        }
+        Vec::new()
+    }
+
+    fn received(&mut self) -> Vec<Action> {
+        if matches!(self.state, State::Synchronizing(_)) {
+            self.backoff.reset();
+        }
+        Vec::new()
+    }
+
+    fn installed(&mut self) -> Vec<Action> {
+        if !matches!(self.state, State::Synchronizing(_)) {
+            return Vec::new();
+        }
+        self.mended |= self.due == Some(SyncReason::Diverged);
+        let After { pause, again } = std::mem::take(&mut self.after);
+        self.due = again.then_some(SyncReason::Requested);
+        self.round = if again { 1 } else { self.round };
+        if pause {
+            self.enter(State::Paused, Cause::Paused);
+            return Vec::new();
+        }
+        self.connect(Cause::Installed)
+    }
+
+    fn failed(&mut self, failure: SyncFailure, random: u16) -> Vec<Action> {
+        let (State::Synchronizing(_), Some(reason)) = (self.state, self.due) else {
+            return Vec::new();
+        };
+        let After { pause, again } = std::mem::take(&mut self.after);
+        let reason = if again { SyncReason::Requested } else { reason };
+        self.due = Some(reason);
+        if pause {
+            self.enter(State::Paused, Cause::Paused);
+            return Vec::new();
+        }
+        // It is over already: there is nothing to close.
+        self.state = State::Connecting;
+        let cause = Cause::SyncFailed(failure);
+        match failure {
+            SyncFailure::Cut => self.again(cause, random),
+            SyncFailure::Halted => self.stop(StopReason::Halted),
+            SyncFailure::Expired
+            | SyncFailure::Refused(RefusalKind::OutOfWindow | RefusalKind::UnknownPosition) => {
+                self.round = self.round.saturating_add(1);
+                if self.round > ROUNDS_AT_ONCE { self.again(cause, random) } else { self.synchronize(reason) }
+            }
+            SyncFailure::Refused(kind) => match reason_of(kind) {
+                Some(reason) => self.stop(reason),
+                None => self.again(cause, random),
+            },
+        }
+    }
+
+    /// What an operator asks for comes first, and starts the rounds anew.
+    fn requested(&mut self) -> Vec<Action> {
+        if self.state == State::Synchronizing(Phase::Installing) {
+            self.after.again = true;
+            return Vec::new();
+        }
+        self.due = Some(SyncReason::Requested);
+        self.round = 1;
+        match self.state {
+            State::Following | State::Synchronizing(_) => {
+                let close = self.close();
+                close.into_iter().chain(self.synchronize(SyncReason::Requested)).collect()
+            }
+            State::Waiting | State::Stopped(_) => self.connect(Cause::Needs(SyncReason::Requested)),
+            State::Connecting | State::Paused => Vec::new(),
+        }
+    }
+
+    fn pause(&mut self) -> Vec<Action> {
+        if self.state == State::Synchronizing(Phase::Installing) {
+            self.after.pause = true;
+            self.cause = Cause::Pausing;
+            return Vec::new();
+        }
+        let close = self.close();
+        self.enter(State::Paused, Cause::Paused);
+        close.into_iter().collect()
+    }
+
+    fn resume(&mut self) -> Vec<Action> {
+        if let (true, Some(reason)) = (self.after.pause, self.due) {
+            self.after.pause = false;
+            self.cause = Cause::Needs(reason);
+        }
+        if self.state == State::Paused { self.connect(Cause::Resumed) } else { Vec::new() }
     }
 
     fn tick(&mut self, now: Duration, random: u16) -> Vec<Action> {
         let silent = self.heard.values().any(|heard| now.saturating_sub(*heard) >= SILENCE_MAX);
-        if self.state == State::Following && silent { self.again(random) } else { Vec::new() }
+        if silent { self.broken(Cause::Silent, random) } else { Vec::new() }
     }
 
-    fn again(&mut self, random: u16) -> Vec<Action> {
-        let close = self.close();
-        self.state = State::Waiting;
+    fn again(&mut self, cause: Cause, random: u16) -> Vec<Action> {
         let after = self.backoff.after_failure(random);
+        self.wait(cause, after)
+    }
+
+    fn wait(&mut self, cause: Cause, after: Duration) -> Vec<Action> {
+        let close = self.close();
+        self.enter(State::Waiting, cause);
         close.into_iter().chain([Action::Wait { after }]).collect()
     }
 
     fn stop(&mut self, reason: StopReason) -> Vec<Action> {
         let close = self.close();
-        self.state = State::Stopped(reason);
-        let wait = reason.may_pass().then_some(Action::Wait { after: STOPPED_RETRY });
-        close.into_iter().chain(wait).collect()
+        let After { pause, .. } = std::mem::take(&mut self.after);
+        if pause || self.state == State::Paused {
+            self.enter(State::Paused, Cause::Paused);
+            return close.into_iter().collect();
+        }
+        self.enter(State::Stopped(reason), Cause::Stopped(reason));
+        close.into_iter().chain([Action::Wait { after: STOPPED_RETRY }]).collect()
+    }
+
+    fn enter(&mut self, state: State, cause: Cause) {
+        self.state = state;
+        self.cause = cause;
     }
 
     fn close(&mut self) -> Option<Action> {
         self.heard.clear();
-        (self.state == State::Following).then_some(Action::Close)
+        matches!(self.state, State::Following | State::Synchronizing(_)).then_some(Action::Close)
     }
 }
 
@@ -282,102 +399,10 @@ fn check(greeting: &Greeting, view: View, held: Option<&Held>) -> Result<(), Sto
 /// `None` for what passes by itself.
 fn reason_of(kind: RefusalKind) -> Option<StopReason> {
     match kind {
-        RefusalKind::OutOfWindow => Some(StopReason::OutOfWindow),
-        RefusalKind::UnknownPosition => Some(StopReason::UnknownPosition),
         RefusalKind::Denied => Some(StopReason::Denied),
         RefusalKind::NoSuchDatabase => Some(StopReason::NoSuchDatabase),
         RefusalKind::NotApograph => Some(StopReason::NotApograph),
         RefusalKind::ProtocolNewer => Some(StopReason::ProtocolNewer),
-        RefusalKind::Unavailable => None,
-    }
-}
-
-impl StopReason {
-    /// All of them.
-    pub const ALL: [StopReason; 11] = [
-        StopReason::NotApograph,
-        StopReason::OtherDatabase,
-        StopReason::NoSuchDatabase,
-        StopReason::KeyChanged,
-        StopReason::ProtocolNewer,
-        StopReason::Denied,
-        StopReason::OutOfWindow,
-        StopReason::UnknownPosition,
-        StopReason::Diverged,
-        StopReason::Signature,
-        StopReason::Halted,
-    ];
-
-    /// Can somebody elsewhere repair it while this server runs? What is wrong *here* does not pass by itself.
-    pub fn may_pass(self) -> bool {
-        self != StopReason::Diverged
-    }
-
-    /// The name, as in status.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StopReason::NotApograph => "not-apograph",
-            StopReason::OtherDatabase => "other-database",
-            StopReason::NoSuchDatabase => "no-such-database",
-            StopReason::KeyChanged => "key-changed",
-            StopReason::ProtocolNewer => "protocol-newer",
-            StopReason::Denied => "denied",
-            StopReason::OutOfWindow => "out-of-window",
-            StopReason::UnknownPosition => "unknown-position",
-            StopReason::Diverged => "diverged",
-            StopReason::Signature => "signature",
-            StopReason::Halted => "halted",
-        }
-    }
-
-    /// What a person can do about it.
-    pub fn next(self) -> &'static str {
-        match self {
-            StopReason::NotApograph => "check the source's url: something else answers there",
-            StopReason::OtherDatabase => {
-                "point the link at the database it was made from, or start a new copy in an empty folder"
-            }
-            StopReason::NoSuchDatabase => "check the database's name at the source, and which views it holds",
-            StopReason::KeyChanged => {
-                "another primary signs: compare its key out of band, then start a new copy in an empty folder"
-            }
-            StopReason::ProtocolNewer => "update this server first, the source after it",
-            StopReason::Denied => "put the source's link token for this role into the token file",
-            StopReason::OutOfWindow => {
-                "the source's journal no longer reaches back: start a new copy in an empty folder"
-            }
-            StopReason::UnknownPosition => {
-                "the histories forked: keep this folder, start a new copy in another"
-            }
-            StopReason::Diverged => "run verify against the source; start a new copy in an empty folder",
-            StopReason::Signature => "somebody between here and the primary changes what is sent",
-            StopReason::Halted => "see the database's reason in status, repair it, restart this server",
-        }
-    }
-}
-
-impl fmt::Display for StopReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl State {
-    /// The name, as in status.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Connecting => "connecting",
-            State::Following => "following",
-            State::Waiting => "waiting",
-            State::Stopped(_) => "stopped",
-        }
-    }
-
-    /// Why it stopped, if it did.
-    pub fn reason(self) -> Option<StopReason> {
-        match self {
-            State::Stopped(reason) => Some(reason),
-            State::Connecting | State::Following | State::Waiting => None,
-        }
+        RefusalKind::OutOfWindow | RefusalKind::UnknownPosition | RefusalKind::Unavailable => None,
     }
 }

@@ -7,18 +7,23 @@ use std::time::Duration;
 
 use apograph_format::{DatabaseId, PartitionId, ServerKey, View};
 use apograph_replication::carrier::RefusalKind;
-use apograph_replication::link::{Action, Event, Greeting, Held, Link, StopReason};
+use apograph_replication::link::{Action, Before, Event, Greeting, Held, Link, StopReason};
+use apograph_replication::sync::{Phase, SyncFailure, SyncReason};
 
 const TRANSCRIPT: &str = include_str!("link.transcript");
 
 #[test]
 fn the_transcript_is_what_the_link_does() {
     let replayed = replay(TRANSCRIPT);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/link.transcript");
+        return std::fs::write(path, replayed).unwrap();
+    }
     assert!(replayed == TRANSCRIPT, "expected what tests/link.transcript says, got:\n{replayed}");
 }
 
 fn replay(transcript: &str) -> String {
-    let mut link = Link::new(View::Full, None);
+    let mut link = Link::new(View::Full, None, Before::default());
     let mut output = String::new();
     let mut caused: Option<Vec<Action>> = None;
     let mut skipping = false;
@@ -28,9 +33,7 @@ fn replay(transcript: &str) -> String {
             for action in caused.take().unwrap_or_default() {
                 writeln!(output, "{}", show(&action)).unwrap();
             }
-            let state = link.state();
-            let reason = state.reason().map(|reason| format!(" {reason}")).unwrap_or_default();
-            writeln!(output, "{}{reason}", state.as_str()).unwrap();
+            writeln!(output, "{}: {}", link.state().as_str(), link.cause()).unwrap();
             skipping = true;
         } else if line.is_empty() || line.starts_with('#') {
             skipping = false;
@@ -40,12 +43,40 @@ fn replay(transcript: &str) -> String {
             let (time, event) = line.split_once(' ').unwrap();
             let now = Duration::from_secs_f64(time.parse().unwrap());
             match event.strip_prefix("new ") {
-                Some(view) => link = Link::new(view.parse().unwrap(), None),
+                Some(copy) => link = new(copy),
                 None => caused = Some(link.on(parse(event), now, u16::MAX)),
             }
         }
     }
     output
+}
+
+/// `VIEW`, then what the copy holds, if anything, then what was so before: `paused`, why a synchronization is due.
+fn new(text: &str) -> Link {
+    let view = text.split(' ').next().unwrap().parse().unwrap();
+    let is = |word: &str| text.split(' ').any(|found| found == word);
+    let held = text.contains("db=").then(|| held(text));
+    let due = SyncReason::ALL.into_iter().find(|reason| is(reason.as_str()));
+    Link::new(view, held, Before { paused: is("paused"), due })
+}
+
+fn held(text: &str) -> Held {
+    let Greeting { database, partitions, primary, .. } = greeting(text);
+    Held { database, partitions, primary }
+}
+
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, wanted: &str) -> T {
+    let found = all.iter().copied().find(|one| name(*one) == wanted);
+    found.unwrap_or_else(|| panic!("nothing is called {wanted}"))
+}
+
+fn failure(text: &str) -> SyncFailure {
+    match text {
+        "cut" => SyncFailure::Cut,
+        "snapshot-expired" => SyncFailure::Expired,
+        "halted" => SyncFailure::Halted,
+        kind => SyncFailure::Refused(named(&RefusalKind::ALL, RefusalKind::as_str, kind)),
+    }
 }
 
 fn parse(text: &str) -> Event {
@@ -55,18 +86,22 @@ fn parse(text: &str) -> Event {
         "due" => Event::Due,
         "tick" => Event::Tick,
         "greeted" => Event::Greeted(greeting(rest)),
-        "adopted" => {
-            let Greeting { database, partitions, primary, .. } = greeting(rest);
-            Event::Adopted(Held { database, partitions, primary })
-        }
+        "adopted" => Event::Adopted(held(rest)),
         "progress" => Event::Progress(partition()),
         "alive" => Event::Alive(partition()),
         "ended" => Event::Ended(partition()),
         "rejected" => Event::Rejected(partition()),
-        "refused" => Event::Refused(RefusalKind::ALL.into_iter().find(|kind| kind.as_str() == rest).unwrap()),
-        "halted" => {
-            Event::Halted(StopReason::ALL.into_iter().find(|reason| reason.as_str() == rest).unwrap())
-        }
+        "refused" => Event::Refused(named(&RefusalKind::ALL, RefusalKind::as_str, rest)),
+        "halted" => Event::Halted(named(&StopReason::ALL, StopReason::as_str, rest)),
+        "needs" => Event::Needs(named(&SyncReason::ALL, SyncReason::as_str, rest)),
+        "phase" => Event::Synchronizing(named(&Phase::ALL, Phase::as_str, rest)),
+        "failed" => Event::SyncFailed(failure(rest)),
+        "received" => Event::Received,
+        "installed" => Event::Installed,
+        "proven" => Event::Proven,
+        "requested" => Event::Requested,
+        "pause" => Event::Pause,
+        "resume" => Event::Resume,
         other => panic!("unknown event {other}"),
     }
 }
@@ -90,6 +125,7 @@ fn show(action: &Action) -> String {
         Action::Adopt => "adopt".into(),
         Action::Open { partitions } => format!("open {partitions}"),
         Action::Close => "close".into(),
+        Action::Synchronize { reason, round } => format!("synchronize: {reason}, round {round}"),
         Action::Wait { after } => format!("wait {}", after.as_secs_f64()),
     }
 }

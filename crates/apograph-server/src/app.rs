@@ -11,7 +11,7 @@ use apograph::{Database, Folder, Role};
 
 use crate::clock;
 use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX};
-use crate::links::Board;
+use crate::links::{Board, Orders, Windows};
 use crate::metrics::Metrics;
 use crate::problem::{self, Answer, Code, Refused};
 use crate::tokens::Tokens;
@@ -26,6 +26,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Links into and out of this server.
     pub(crate) board: Board,
+    /// The workers of links into this server.
+    pub(crate) orders: Orders,
+    /// How long this server's journals keep what copies lack.
+    pub(crate) windows: Windows,
     /// Cancelled when the server stops: every stream and every link ends by it.
     pub(crate) shutdown: CancellationToken,
     /// Everything that runs beside requests.
@@ -56,6 +60,8 @@ impl App {
             tokens,
             metrics: Metrics::default(),
             board: Board::default(),
+            orders: Orders::default(),
+            windows: Windows::default(),
             shutdown,
             tasks: TaskTracker::new(),
             started: clock::now_us(),

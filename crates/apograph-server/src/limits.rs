@@ -8,6 +8,8 @@ pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 pub const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 /// Body of a copy's report: 64 partitions with their positions.
 pub const REPORT_BYTES_MAX: usize = 256 << 10;
+/// Body of what an operator tells a link: a handful of members.
+pub const ORDER_BYTES_MAX: usize = 4 << 10;
 /// JSON bodies held in memory at once, over all requests: what is beyond is told to come back.
 pub const BODIES_BYTES_MAX: usize = 128 << 20;
 /// A text content is put into the answer of `documents` up to this size; clients that want more read `contents`.

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use apograph::status::DatabaseStatus;
-use apograph_client::types::{LinkState, LinkStatus};
+use apograph_client::types::{LinkForecast, LinkProgress, LinkState, LinkStatus};
 
 /// What a server counts.
 pub(crate) struct Metrics {
@@ -30,6 +30,10 @@ pub(crate) struct Metrics {
     lag_bytes: Family<LinkLabels, Number>,
     lag_age: Family<LinkLabels, Number>,
     lag_contact: Family<LinkLabels, Number>,
+    link_paused: Family<LinkLabels, Number>,
+    sync: Family<SyncLabels, Number>,
+    sync_numbers: SyncNumbers,
+    forecast: ForecastNumbers,
     resident: Number,
 }
 
@@ -64,6 +68,78 @@ struct LinkLabels {
     link: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SyncLabels {
+    link: String,
+    phase: &'static str,
+}
+
+/// Of synchronizations that are due or under way; absent otherwise.
+#[derive(Default)]
+struct SyncNumbers {
+    round: Family<LinkLabels, Number>,
+    documents_done: Family<LinkLabels, Number>,
+    documents: Family<LinkLabels, Number>,
+    received: Family<LinkLabels, Number>,
+    bytes: Family<LinkLabels, Number>,
+    seconds_left: Family<LinkLabels, Number>,
+}
+
+/// How long a source keeps what a copy lacks; absent while not known, or when it keeps it at the rate of now.
+#[derive(Default)]
+struct ForecastNumbers {
+    leaves: Family<LinkLabels, Number>,
+    missing: Family<LinkLabels, Number>,
+    cost: Family<LinkLabels, Number>,
+}
+
+impl SyncNumbers {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("link_sync_round", "Attempts to reach equality", self.round.clone());
+        registry.register("link_sync_documents_done", "Documents brought over", self.documents_done.clone());
+        registry.register("link_sync_documents", "Documents to bring over, as known", self.documents.clone());
+        registry.register("link_sync_received_bytes", "Bytes that came", self.received.clone());
+        registry.register("link_sync_bytes", "Bytes that have to come, if known", self.bytes.clone());
+        registry.register("link_sync_left_seconds", "Until all is here, if known", self.seconds_left.clone());
+    }
+
+    fn note(&self, labels: &LinkLabels, progress: Option<&LinkProgress>) {
+        note(&self.round, labels, progress.map(|progress| progress.round.into()));
+        note(&self.documents_done, labels, progress.map(|progress| progress.documents_done));
+        note(&self.documents, labels, progress.map(|progress| progress.documents_total));
+        note(&self.received, labels, progress.map(|progress| progress.bytes_received));
+        note(&self.bytes, labels, progress.and_then(|progress| progress.bytes_total));
+        note(&self.seconds_left, labels, progress.and_then(|progress| progress.seconds_left));
+    }
+}
+
+impl ForecastNumbers {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "link_leaves_window_seconds",
+            "Until the copy has to synchronize",
+            self.leaves.clone(),
+        );
+        registry.register("link_missing_bytes", "Journal bytes that the copy lacks", self.missing.clone());
+        registry.register("link_catch_up_bytes", "The same when it leaves the window", self.cost.clone());
+    }
+
+    fn note(&self, labels: &LinkLabels, forecast: Option<&LinkForecast>) {
+        let leaves = |forecast: &LinkForecast| if forecast.is_out { Some(0) } else { forecast.leaves_in_s };
+        note(&self.leaves, labels, forecast.and_then(leaves));
+        note(&self.missing, labels, forecast.map(|forecast| forecast.missing_bytes));
+        note(&self.cost, labels, forecast.map(|forecast| forecast.cost_bytes));
+    }
+}
+
+/// Sets what is known, and takes away what is not.
+fn note(family: &Family<LinkLabels, Number>, labels: &LinkLabels, known: Option<u64>) {
+    match known {
+        Some(known) => drop(family.get_or_create(labels).set(number(known))),
+        None => drop(family.remove(labels)),
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         let mut metrics = Metrics {
@@ -82,6 +158,10 @@ impl Default for Metrics {
             lag_bytes: Family::default(),
             lag_age: Family::default(),
             lag_contact: Family::default(),
+            link_paused: Family::default(),
+            sync: Family::default(),
+            sync_numbers: SyncNumbers::default(),
+            forecast: ForecastNumbers::default(),
             resident: Number::default(),
         };
         metrics.register();
@@ -114,6 +194,10 @@ impl Metrics {
         registry.register("link_lag_bytes", "Their bytes; absent if not known", self.lag_bytes.clone());
         registry.register("link_lag_age_ms", "Age of the oldest of them", self.lag_age.clone());
         registry.register("link_contact_age_ms", "Time since the source was heard", self.lag_contact.clone());
+        registry.register("link_paused", "1 if an operator paused the link", self.link_paused.clone());
+        registry.register("link_synchronizing", "1 in the phase that it is in", self.sync.clone());
+        self.sync_numbers.register(registry);
+        self.forecast.register(registry);
         registry.register("resident_bytes", "Resident memory of the process", self.resident.clone());
     }
 
@@ -174,11 +258,20 @@ impl Metrics {
             (&self.lag_contact, lag.last_contact_age_ms),
         ];
         for (family, known) in numbers {
-            match known {
-                Some(known) => drop(family.get_or_create(&labels).set(number(known))),
-                None => drop(family.remove(&labels)),
-            }
+            note(family, &labels, known);
         }
+        self.link_paused.get_or_create(&labels).set(i64::from(status.state == LinkState::Paused));
+        let phases = [
+            (LinkState::Planning, "planning"),
+            (LinkState::Transferring, "transferring"),
+            (LinkState::Installing, "installing"),
+        ];
+        for (state, phase) in phases {
+            let labels = SyncLabels { link: status.name.clone(), phase };
+            self.sync.get_or_create(&labels).set(i64::from(status.state == state));
+        }
+        self.sync_numbers.note(&labels, status.progress.as_ref());
+        self.forecast.note(&labels, status.forecast.as_ref());
     }
 }
 

@@ -21,6 +21,8 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("DELETE", "documents/{*uri}") => 404,
         ("POST", "transactions") => 400,
         ("POST", "report") => 400,
+        ("POST", "sync" | "pause" | "resume") => 409,
+        ("PUT", "throttle") => 400,
         _ => return None,
     })
 }

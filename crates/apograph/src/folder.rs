@@ -179,7 +179,8 @@ impl Folder {
         opened.ok_or_else(|| OpenError::Unknown { name: name.to_owned() })
     }
 
-    fn database_path(&self, name: &str) -> PathBuf {
+    /// Where a database of this name is, or would be.
+    pub fn database_path(&self, name: &str) -> PathBuf {
         self.path.join("databases").join(name)
     }
 }
@@ -220,7 +221,8 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FolderError>
     write().map_err(disk(path))
 }
 
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
+/// Writes JSON for people into a file that only its owner may read, whole or not at all, durable on return.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| FolderError::Settings { path: path.to_owned(), reason: error.to_string() })?;
     write_secret(path, (text + "\n").as_bytes())

@@ -1,6 +1,7 @@
 //! What a server is told, in `server.json`. Everything that is not there has a default.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,6 +72,57 @@ pub struct SourceSettings {
     /// Its name there, when it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
+    /// A synchronization leaves out documents that were not changed since this date.
+    #[serde(default, with = "date", skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Newest versions of every document that one synchronization brings; zero brings all. 10,000 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_versions: Option<u64>,
+    /// Bytes per second that the link may bring in; none is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle_bytes_per_second: Option<NonZeroU64>,
+    /// A synchronization waits until somebody approved it in `sync-request.json`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub review: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Dates as people write them.
+mod date {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use apograph_format::Timestamp;
+    use apograph_format::timestamp::parse_date;
+
+    pub(super) fn serialize<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => to.serialize_str(&at.to_rfc3339()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| parse_date(&text)).transpose().map_err(de::Error::custom)
+    }
+}
+
+impl SourceSettings {
+    /// Settings with all defaults.
+    pub fn new(url: impl Into<String>, token_file: impl Into<PathBuf>) -> SourceSettings {
+        SourceSettings {
+            url: url.into(),
+            token_file: token_file.into(),
+            database: None,
+            since: None,
+            max_versions: None,
+            throttle_bytes_per_second: None,
+            review: false,
+        }
+    }
 }
 
 fn one() -> u16 {
@@ -152,6 +204,23 @@ fn share(bytes: u64, partitions: u16, least: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_told_with_dates() {
+        let text =
+            r#"{"url":"http://a","token_file":"t","since":"2026-01-31","max_versions":0,"review":true}"#;
+        let settings: SourceSettings = serde_json::from_str(text).unwrap();
+        assert_eq!(settings.since.map(Timestamp::to_rfc3339).as_deref(), Some("2026-01-31T00:00:00Z"));
+        assert_eq!((settings.max_versions, settings.review), (Some(0), true));
+        let again = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
+        assert_eq!(settings, again);
+        let plain = serde_json::to_string(&SourceSettings::new("http://a", "t")).unwrap();
+        assert_eq!(plain, r#"{"url":"http://a","token_file":"t"}"#);
+        for bad in [r#""since":"soon""#, r#""throttle_bytes_per_second":0"#, r#""max_versions":-1"#] {
+            let text = format!(r#"{{"url":"http://a","token_file":"t",{bad}}}"#);
+            assert!(serde_json::from_str::<SourceSettings>(&text).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn the_horizon_moves_in_steps() {

@@ -122,7 +122,7 @@ pub(crate) fn source(url: &str, token_file: &Path) -> Result<SourceSettings, Fai
     apograph_client::Client::new(apograph_client::ClientSettings::new(url))?;
     Secret::from_file(token_file)?;
     let token_file = token_file.canonicalize().map_err(Failure::file(token_file))?;
-    Ok(SourceSettings { url: url.to_owned(), token_file, database: None })
+    Ok(SourceSettings::new(url, token_file))
 }
 
 impl From<FolderError> for Failure {

@@ -6,16 +6,21 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod journal;
+pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod ls;
 pub(crate) mod r#move;
+pub(crate) mod pause;
 pub(crate) mod publish;
 pub(crate) mod purge;
 pub(crate) mod put;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
+pub(crate) mod resume;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod sync;
+pub(crate) mod throttle;
 pub(crate) mod trash;
 pub(crate) mod unlock;
 pub(crate) mod verify;
@@ -47,6 +52,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::History(verb) => verb.run(&global).await,
         Command::Ls(verb) => verb.run(&global).await,
         Command::Status(verb) => verb.run(&global).await,
+        Command::Links(verb) => verb.run(&global).await,
+        Command::Sync(verb) => verb.run(&global).await,
+        Command::Pause(verb) => verb.run(&global).await,
+        Command::Resume(verb) => verb.run(&global).await,
+        Command::Throttle(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,
         Command::Journal(verb) => verb.run(&global),

@@ -1,13 +1,12 @@
 //! What copies ask of their source.
 
 use apograph_format::{PartitionId, Position, SourcePoint, View};
-use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
 
-use super::request::{segment, waiting};
+use super::request::segment;
 use super::{ByteStream, Client, ClientError};
-use crate::types::{Handshake, LinkReport};
+use crate::types::{Handshake, LinkReport, ReportAnswer};
 
 /// Where a copy wants to go on.
 #[derive(Debug, Clone, Serialize)]
@@ -38,9 +37,9 @@ impl Client {
         Ok(ByteStream::new(self, response, None))
     }
 
-    /// Tells the source how the copy stands.
-    pub async fn report(&self, database: &str, report: &LinkReport) -> Result<(), ClientError> {
+    /// Tells the source how the copy stands, and learns how long the source keeps what it lacks.
+    pub async fn report(&self, database: &str, report: &LinkReport) -> Result<ReportAnswer, ClientError> {
         let route = format!("/v1/databases/{}/report", segment(database));
-        self.send(self.request(Method::POST, &route).json(report), &waiting()).await.map(drop)
+        self.post(&route, report).await
     }
 }

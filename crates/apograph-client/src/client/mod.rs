@@ -11,6 +11,7 @@ mod documents;
 mod error;
 mod journal;
 mod lines;
+mod links;
 mod patience;
 mod request;
 mod secret;

@@ -72,6 +72,16 @@ impl Client {
         }
     }
 
+    /// Sends JSON, once, and reads what is answered.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let response = self.send(self.request(Method::POST, path).json(body), &waiting()).await?;
+        self.json(response).await
+    }
+
     /// Reads something long, trying again only while nothing of it came.
     pub(super) async fn get_stream(
         &self,

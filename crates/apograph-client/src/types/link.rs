@@ -6,7 +6,7 @@ use std::fmt;
 use apograph_format::{Digest, PartitionId, Position, ServerKey, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
-use super::{Role, ServerIdentity};
+use super::{LinkForecast, LinkProgress, Role, ServerIdentity};
 
 /// How a link stands, seen from one of its ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,15 @@ pub struct LinkStatus {
     /// The last proof of equality.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_proof: Option<LinkProof>,
+    /// How far the synchronization is that is due or under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<LinkProgress>,
+    /// How long the source keeps what the copy lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<LinkForecast>,
+    /// Bytes per second that the copy lets in, if it bounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle_bytes_per_second: Option<u64>,
 }
 
 /// Which way a link runs, seen from this server.
@@ -75,6 +84,12 @@ pub enum LinkState {
     Connecting,
     /// Entries arrive as they are written.
     Following,
+    /// Synchronizes: takes a snapshot at the source, and finds out what differs.
+    Planning,
+    /// Synchronizes: brings over what differs.
+    Transferring,
+    /// Synchronizes: replaces what readers see by what was brought over.
+    Installing,
     /// The last attempt failed; it tries again later.
     Waiting,
     /// Somebody paused it.
@@ -135,7 +150,7 @@ pub struct LinkProof {
 }
 
 /// What a copy reports to its source, so that health is seen end to end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LinkReport {
@@ -159,6 +174,21 @@ pub struct LinkReport {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How far its synchronization is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<LinkProgress>,
+    /// Bytes per second that it lets in, if it bounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle_bytes_per_second: Option<u64>,
+}
+
+/// What a source answers to a report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReportAnswer {
+    /// How long it keeps what the copy lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<LinkForecast>,
 }
 
 /// How far a copy applied one partition.
@@ -179,6 +209,9 @@ pub struct ReportPartition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub source: Option<Position>,
+    /// Entry bytes ever appended to its journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_bytes_appended: Option<u64>,
     /// The last checkpoint that it compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -206,6 +239,9 @@ impl fmt::Display for LinkState {
         f.write_str(match self {
             LinkState::Connecting => "connecting",
             LinkState::Following => "following",
+            LinkState::Planning => "planning",
+            LinkState::Transferring => "transferring",
+            LinkState::Installing => "installing",
             LinkState::Waiting => "waiting",
             LinkState::Paused => "paused",
             LinkState::Stopped => "stopped",

@@ -13,6 +13,7 @@ pub mod link;
 pub mod list;
 pub mod problem;
 pub mod status;
+pub mod sync;
 pub mod time;
 pub mod transaction;
 
@@ -24,11 +25,12 @@ pub use health::Health;
 pub use history::{HistoryItem, HistoryPage};
 pub use link::{
     LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkProof, LinkReport, LinkState, LinkStatus,
-    ReportDigest, ReportPartition,
+    ReportAnswer, ReportDigest, ReportPartition,
 };
 pub use list::{ListItem, ListPage};
 pub use problem::Problem;
 pub use status::{DatabaseStatus, PartitionStatus, Role, ServerIdentity, Status, ViewStatus};
+pub use sync::{LinkForecast, LinkProgress, SyncMeasure, SyncRequest, ThrottleRequest};
 pub use time::AuthorTime;
 pub use transaction::{
     BulkAnswer, CursorMove, Lock, Move, Operation, OperationResult, Precondition, Publish, Put, Target,

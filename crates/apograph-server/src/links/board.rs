@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use apograph::status::{DatabaseStatus, PartitionStatus};
 use apograph_client::types::{
-    LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkReport, LinkState, LinkStatus,
+    LinkDirection, LinkForecast, LinkLag, LinkPartition, LinkPeer, LinkReport, LinkState, LinkStatus,
 };
 use apograph_format::{ServerKey, Timestamp};
+use apograph_replication::forecast::Forecast;
 use apograph_replication::lag::Lag;
 
+use super::shown;
 use crate::limits::{COPIES_MAX, READY_AGE_MAX, REPORT_AGE_MAX};
 
 /// How all links stand.
@@ -34,6 +37,7 @@ struct Reported {
     since: i64,
     /// The oldest visible timestamp of ours that the copy had not reached.
     pending: Option<Timestamp>,
+    forecast: Option<LinkForecast>,
 }
 
 impl Board {
@@ -70,7 +74,14 @@ impl Board {
     }
 
     /// A copy reported, when this server could show everything up to `visible`.
-    pub(crate) fn reported(&self, database: &str, report: LinkReport, visible: Timestamp, now_us: i64) {
+    pub(crate) fn reported(
+        &self,
+        database: &str,
+        report: LinkReport,
+        visible: Timestamp,
+        now_us: i64,
+        forecast: impl FnOnce(&LinkReport, Option<Duration>) -> Option<Forecast>,
+    ) -> Option<LinkForecast> {
         let mut outbound = locked(&self.outbound);
         let key = (database.to_owned(), report.server.key);
         let before = outbound.get(&key);
@@ -82,7 +93,12 @@ impl Board {
             let oldest = outbound.iter().min_by_key(|(_, reported)| reported.at).map(|(key, _)| key.clone());
             oldest.map(|oldest| outbound.remove(&oldest));
         }
-        outbound.insert(key, Reported { report, at: now_us, since, pending });
+        let age_us = |since: Timestamp| u64::try_from(now_us).unwrap_or(0).saturating_sub(since.0);
+        let oldest = pending.map(age_us).map(Duration::from_micros);
+        let forecast = forecast(&report, oldest).map(|forecast| shown::forecast(&forecast));
+        let answer = forecast.clone();
+        outbound.insert(key, Reported { report, at: now_us, since, pending, forecast });
+        answer
     }
 
     /// Links out of this server, of one database.
@@ -125,6 +141,9 @@ impl Reported {
             partitions: partitions.collect(),
             lag: self.lag(database, now_us),
             last_proof: None,
+            progress: report.progress.clone(),
+            forecast: self.forecast.clone(),
+            throttle_bytes_per_second: report.throttle_bytes_per_second,
         }
     }
 

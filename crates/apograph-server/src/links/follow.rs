@@ -9,11 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use apograph::Database;
 use apograph::error::TakeError;
+use apograph_client::Client;
+use apograph_client::types::Handshake;
 use apograph_format::frame::FrameError;
 use apograph_format::{Entry, Frame, Heartbeat, PartitionId, ServerKey, Timestamp};
-use apograph_replication::carrier::{Carrier, Chunks, JournalRequest, RefusalKind};
+use apograph_replication::carrier::{Carrier, Chunks, JournalRequest, Refusal, RefusalKind};
 use apograph_replication::link::{Event, StopReason};
+use apograph_replication::sync::{SyncProgress, SyncReason};
 
+use super::throttle::Throttle;
 use crate::limits::{TAKE_BYTES_MAX, TAKE_ENTRIES_MAX};
 
 /// While the engine is slow to take a batch, the stream says that it is alive this often.
@@ -28,6 +32,10 @@ pub(super) enum News {
     Arrived(Timestamp),
     /// A heartbeat came after everything before it was taken.
     Heartbeat(PartitionId, Heartbeat),
+    /// The source greeted, or refused to.
+    Greeted(Client, Result<Box<Handshake>, Refusal>),
+    /// A synchronization tells how far it is.
+    Sync(SyncProgress),
 }
 
 /// One stream.
@@ -36,6 +44,7 @@ pub(super) struct Stream {
     pub(super) request: JournalRequest,
     /// Key of the server that we follow: it signs heartbeats.
     pub(super) source: ServerKey,
+    pub(super) throttle: Throttle,
     pub(super) news: mpsc::Sender<News>,
     pub(super) closed: CancellationToken,
 }
@@ -59,17 +68,17 @@ impl Stream {
     async fn follow<C: Carrier>(&self, carrier: &C) -> End {
         let mut chunks = match carrier.open(&self.request).await {
             Ok(chunks) => chunks,
-            Err(refusal) => return End { event: Event::Refused(refusal.kind), detail: Some(refusal.detail) },
+            Err(refusal) => return self.not_opened(refusal),
         };
         let mut buffer = BytesMut::new();
         let mut is_first = true;
         loop {
             match self.take_all(&mut buffer, &mut chunks, &mut is_first).await {
-                Ok(()) => {}
+                Ok(()) => self.pause().await,
                 Err(end) => return end,
             }
             match chunks.next().await {
-                Ok(Some(bytes)) => buffer.extend_from_slice(&bytes),
+                Ok(Some(bytes)) => self.came(&mut buffer, &bytes),
                 Ok(None) => return self.ended("the source ended the stream".to_owned()),
                 Err(cut) => return self.ended(cut.to_string()),
             }
@@ -117,13 +126,42 @@ impl Stream {
             tokio::select! {
                 taken = &mut taking => return taken.map_err(|error| self.halted(&error)),
                 chunk = chunks.next(), if is_open && buffer.len() < TAKE_BYTES_MAX => match chunk {
-                    Ok(Some(bytes)) => buffer.extend_from_slice(&bytes),
+                    Ok(Some(bytes)) => self.came(buffer, &bytes),
                     // Asking again, later, tells the same.
                     Ok(None) | Err(_) => is_open = false,
                 },
                 _ = alive.tick() => self.tell(News::Event(Event::Alive(self.request.partition), None)).await,
             }
         }
+    }
+
+    fn came(&self, buffer: &mut BytesMut, bytes: &[u8]) {
+        buffer.extend_from_slice(bytes);
+        self.throttle.came(bytes.len());
+    }
+
+    /// Lets the throttle have its way: that is no silence of the source.
+    async fn pause(&self) {
+        let pause = self.throttle.pause();
+        let mut pause = std::pin::pin!(pause);
+        let mut alive = interval_at(Instant::now() + ALIVE_INTERVAL, ALIVE_INTERVAL);
+        loop {
+            tokio::select! {
+                () = &mut pause => return,
+                _ = alive.tick() => self.tell(News::Event(Event::Alive(self.request.partition), None)).await,
+            }
+        }
+    }
+
+    /// An empty copy asks for the beginning.
+    fn not_opened(&self, refusal: Refusal) -> End {
+        let event = match refusal.kind {
+            RefusalKind::OutOfWindow if self.request.from.sequence == 0 => {
+                Event::Needs(SyncReason::EmptyCopy)
+            }
+            kind => Event::Refused(kind),
+        };
+        End { event, detail: Some(refusal.detail) }
     }
 
     async fn tell(&self, news: News) {
@@ -149,7 +187,7 @@ impl Stream {
         let event = match error {
             TakeError::Refused { .. } => Event::Rejected(self.request.partition),
             TakeError::Signature { .. } => Event::Halted(StopReason::Signature),
-            TakeError::Diverged { .. } => Event::Halted(StopReason::Diverged),
+            TakeError::Diverged { .. } => Event::Needs(SyncReason::Diverged),
             TakeError::Stopped { .. } => Event::Halted(StopReason::Halted),
         };
         End { event, detail: Some(error.to_string()) }

@@ -1,17 +1,12 @@
 //! What a copy tells its source, so that health is seen end to end.
 
 use apograph::status::{DatabaseStatus, PartitionStatus};
-use apograph_client::types::{LinkReport, LinkState, ReportDigest, ReportPartition, ServerIdentity};
+use apograph_client::types::{LinkReport, LinkStatus, ReportDigest, ReportPartition, ServerIdentity};
 
 use crate::routes::shape;
 
 /// How this copy stands.
-pub(super) fn report(
-    server: ServerIdentity,
-    status: &DatabaseStatus,
-    state: LinkState,
-    reason: Option<String>,
-) -> LinkReport {
+pub(super) fn report(server: ServerIdentity, status: &DatabaseStatus, shown: LinkStatus) -> LinkReport {
     let digests =
         status.digests.iter().map(|view| ReportDigest { view: view.view, digest: view.digest, at: view.at });
     LinkReport {
@@ -21,8 +16,10 @@ pub(super) fn report(
         visible: status.visible,
         partitions: status.partitions.iter().map(partition).collect(),
         digests: digests.collect(),
-        state,
-        reason,
+        state: shown.state,
+        reason: shown.reason,
+        progress: shown.progress,
+        throttle_bytes_per_second: shown.throttle_bytes_per_second,
     }
 }
 
@@ -32,6 +29,7 @@ fn partition(status: &PartitionStatus) -> ReportPartition {
         durable: status.journal_end,
         applied: status.applied,
         source: status.source,
+        journal_bytes_appended: Some(status.journal_bytes_appended),
         last_checkpoint: status.last_checkpoint,
     }
 }

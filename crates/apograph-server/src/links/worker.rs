@@ -1,6 +1,10 @@
 //! The worker of one link into this server: tells the state machine what happened, does what comes out.
 
+mod operator;
+mod show;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -8,23 +12,24 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use apograph::settings::SourceSettings;
-use apograph::status::DatabaseStatus;
 use apograph::{Database, Role};
 use apograph_carriers::stream::StreamCarrier;
 use apograph_client::Client;
-use apograph_client::types::{self, LinkDirection, LinkLag, LinkPeer, LinkProof, LinkState, LinkStatus};
+use apograph_client::types::{self, LinkForecast, LinkProof};
 use apograph_format::{PartitionId, Position, Timestamp};
 use apograph_replication::carrier::{JournalRequest, Refusal};
-use apograph_replication::lag::{LagMeter, Own};
-use apograph_replication::link::{Action, Event, Link, State, StopReason};
+use apograph_replication::lag::LagMeter;
+use apograph_replication::link::{Action, Before, Cause, Event, Link, State, StopReason};
+use apograph_replication::sync::{SyncProgress, SyncReason, SyncRequest};
 
-use super::board::{Seen, link_partition};
+use super::control::Control;
 use super::follow::{News, Stream};
-use super::{greet, report};
+use super::greet;
+use super::order::Asked;
+use super::synchronize::Synchronization;
+use super::throttle::Throttle;
 use crate::app::App;
 use crate::clock;
-use crate::limits::{REPORT_INTERVAL, SOURCE_TIMEOUT};
-use crate::routes::shape;
 
 /// How often a link looks after itself: silence, numbers.
 const TICK: Duration = Duration::from_millis(500);
@@ -37,6 +42,10 @@ pub(super) struct Worker {
     name: String,
     role: Role,
     source: SourceSettings,
+    /// The database's, where what operators told the link is kept.
+    folder: PathBuf,
+    orders: mpsc::Receiver<Asked>,
+    control: Control,
     link: Link,
     begun: Instant,
     /// When the state machine wants to be woken.
@@ -44,14 +53,27 @@ pub(super) struct Worker {
     client: Option<Client>,
     handshake: Option<types::Handshake>,
     database: Option<Database>,
-    streams: CancellationToken,
+    /// Cancelled when streams, or a synchronization, have to end.
+    running: CancellationToken,
+    throttle: Throttle,
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     meter: LagMeter,
     /// By partition: everything up to here was taken.
     reached: BTreeMap<PartitionId, Timestamp>,
     proof: Option<LinkProof>,
     proven: Vec<Option<Position>>,
-    detail: Option<String>,
+    /// How far the synchronization is.
+    progress: Option<SyncProgress>,
+    /// A synchronization that waits until somebody approved it.
+    unapproved: Option<(SyncReason, u32)>,
+    /// `sync-request.json` is there.
+    has_request: bool,
+    /// What the source said last of its window, and when.
+    forecast: (mpsc::Sender<LinkForecast>, mpsc::Receiver<LinkForecast>, Option<(LinkForecast, Instant)>),
+    /// Why the link is in its state, for people.
+    reason: Option<String>,
+    /// Which cause that explains.
+    explained: Cause,
     /// What the log said last: a link that asks again in vain does not say it again.
     logged: String,
     since: i64,
@@ -59,14 +81,26 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(app: App, name: &str, role: Role, source: SourceSettings) -> Worker {
+    pub(super) fn new(
+        app: App,
+        name: &str,
+        role: Role,
+        source: SourceSettings,
+        orders: mpsc::Receiver<Asked>,
+    ) -> Worker {
         let database = app.database(name).ok();
         let held = database.as_ref().map(greet::held);
+        let folder = app.folder.database_path(name);
+        let (control, unreadable) = operator::told(&folder);
+        let (due, has_request) = operator::due(&folder, database.as_ref());
+        let before = Before { paused: control.paused, due };
         let begun = Instant::now();
+        let (forecasts, forecast) = mpsc::channel(1);
         Worker {
-            link: Link::new(role.view(), held),
+            link: Link::new(role.view(), held, before),
             name: name.to_owned(),
-            streams: app.shutdown.child_token(),
+            running: app.shutdown.child_token(),
+            throttle: Throttle::new(control.bytes_per_second(&source)),
             news: mpsc::channel(NEWS_MAX),
             meter: LagMeter::default(),
             reached: BTreeMap::new(),
@@ -76,12 +110,20 @@ impl Worker {
             handshake: None,
             proof: None,
             proven: Vec::new(),
-            detail: None,
+            progress: None,
+            unapproved: None,
+            forecast: (forecasts, forecast, None),
+            reason: unreadable.or_else(|| control.paused.then(|| explanation(Cause::Paused, None))),
+            explained: if control.paused { Cause::Paused } else { Cause::Due },
             logged: String::new(),
             reported: begun,
+            has_request,
             app,
             role,
             source,
+            folder,
+            orders,
+            control,
             begun,
             database,
         }
@@ -98,13 +140,16 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
+                Some(asked) = self.orders.recv() => self.asked(asked).await,
                 () = sleep_until(due), if self.due.is_some() => {
                     self.due = None;
                     self.happened(Event::Due, None).await;
                 }
                 Some(news) = self.news.1.recv() => self.heard(news).await,
+                Some(forecast) = self.forecast.1.recv() => self.forecast.2 = Some((forecast, Instant::now())),
                 _ = tick.tick() => {
                     self.happened(Event::Tick, None).await;
+                    self.look_for_approval().await;
                     self.show().await;
                 }
             }
@@ -113,17 +158,24 @@ impl Worker {
 
     async fn heard(&mut self, news: News) {
         let now = clock::now_us();
-        if !matches!(&news, News::Event(Event::Ended(_) | Event::Refused(_), _)) {
+        let is_silence = matches!(
+            &news,
+            News::Event(Event::Ended(_) | Event::Refused(_) | Event::SyncFailed(_), _)
+                | News::Greeted(_, Err(_))
+        );
+        if !is_silence {
             self.meter.heard(now);
         }
         match news {
             News::Event(event, detail) => self.happened(event, detail).await,
+            News::Greeted(client, answer) => self.greeted(client, answer).await,
             News::Arrived(timestamp) => self.meter.entry(timestamp),
             News::Heartbeat(partition, heartbeat) => {
                 self.reached.insert(partition, heartbeat.visible);
                 let reached = self.everything_up_to();
                 self.meter.heartbeat(partition, &heartbeat, reached, now);
             }
+            News::Sync(progress) => self.progressed(progress).await,
         }
     }
 
@@ -138,21 +190,17 @@ impl Worker {
                 events.extend(self.act(action).await);
             }
         }
+        self.settle();
     }
 
     fn note(&mut self, before: State, detail: Option<String>) {
         let state = self.link.state();
-        if detail.is_some() {
-            self.detail = detail;
-        }
-        if state == State::Following {
-            self.detail = None;
-        }
+        self.explain(detail);
         if state == before || self.app.shutdown.is_cancelled() {
             return;
         }
         self.since = clock::now_us();
-        let reason = self.reason().unwrap_or_default();
+        let reason = self.reason.clone().unwrap_or_default();
         let is_news = state == State::Following || reason != self.logged;
         if state != State::Connecting {
             self.logged.clone_from(&reason);
@@ -162,17 +210,33 @@ impl Worker {
             State::Stopped(_) => tracing::warn!(database = self.name, reason, "the link stopped"),
             State::Waiting => tracing::info!(database = self.name, reason, "the link waits for its source"),
             State::Connecting => tracing::debug!(database = self.name, "the link connects"),
+            State::Synchronizing(phase) => {
+                tracing::info!(database = self.name, %phase, reason, "the link synchronizes")
+            }
+            State::Paused => tracing::info!(database = self.name, "the link is paused"),
             State::Following => {
                 tracing::info!(database = self.name, url = self.source.url, "the link follows")
             }
         }
     }
 
+    /// `code: what happened; what to do`. Who only asks again stays where it was with its reason.
+    fn explain(&mut self, detail: Option<String>) {
+        let cause = self.link.cause();
+        if self.link.state() == State::Following {
+            self.reason = None;
+        } else if (cause != self.explained && cause != Cause::Due) || detail.is_some() {
+            self.reason = Some(explanation(cause, detail.as_deref()));
+        }
+        self.explained = cause;
+    }
+
     async fn act(&mut self, action: Action) -> Option<(Event, Option<String>)> {
         match action {
-            Action::Greet => Some(self.greet().await),
+            Action::Greet => self.greet(),
             Action::Adopt => Some(self.adopt().await),
             Action::Open { .. } => self.open(),
+            Action::Synchronize { reason, round } => self.synchronize(reason, round),
             Action::Close => {
                 self.close();
                 None
@@ -184,26 +248,34 @@ impl Worker {
         }
     }
 
-    async fn greet(&mut self) -> (Event, Option<String>) {
-        let refused = |refusal: Refusal| (Event::Refused(refusal.kind), Some(refusal.detail));
+    /// The answer comes as news: whoever pauses the link meanwhile does not wait for it.
+    fn greet(&mut self) -> Option<(Event, Option<String>)> {
         let client = match greet::client(self.app.folder.path(), &self.source) {
             Ok(client) => client,
-            Err(refusal) => return refused(refusal),
+            Err(refusal) => return Some((Event::Refused(refusal.kind), Some(refusal.detail))),
         };
-        let answer = tokio::select! {
-            answer = greet::greet(&client, self.database_there(), self.role.view()) => answer,
-            () = self.app.shutdown.cancelled() => return (Event::Tick, None),
-        };
+        let (there, view) = (self.database_there().to_owned(), self.role.view());
+        let (news, shutdown) = (self.news.0.clone(), self.app.shutdown.clone());
+        self.app.tasks.spawn(async move {
+            let answer = tokio::select! {
+                answer = greet::greet(&client, &there, view) => answer,
+                () = shutdown.cancelled() => return,
+            };
+            let _ = news.send(News::Greeted(client, answer.map(Box::new))).await;
+        });
+        None
+    }
+
+    async fn greeted(&mut self, client: Client, answer: Result<Box<types::Handshake>, Refusal>) {
         match answer {
-            Err(refusal) => refused(refusal),
+            Err(refusal) => self.happened(Event::Refused(refusal.kind), Some(refusal.detail)).await,
             Ok(handshake) => {
-                self.meter.heard(clock::now_us());
                 let greeting = greet::greeting(&handshake);
-                self.client = Some(client);
-                self.handshake = Some(handshake);
                 let held = self.database.as_ref().map(greet::held);
                 let misfit = greet::misfit(&greeting, held.as_ref());
-                (Event::Greeted(greeting), misfit)
+                self.client = Some(client);
+                self.handshake = Some(*handshake);
+                self.happened(Event::Greeted(greeting), misfit).await;
             }
         }
     }
@@ -234,15 +306,16 @@ impl Worker {
         else {
             return None;
         };
-        self.streams = self.app.shutdown.child_token();
+        self.running = self.app.shutdown.child_token();
         self.reached.clear();
         for (partition, from, source) in database.resume() {
             let stream = Stream {
                 database: database.clone(),
                 request: JournalRequest { partition, view: self.role.view(), from, source },
                 source: handshake.server.key,
+                throttle: self.throttle.clone(),
                 news: self.news.0.clone(),
-                closed: self.streams.clone(),
+                closed: self.running.clone(),
             };
             let carrier = StreamCarrier::new(client.clone(), self.database_there());
             self.app.tasks.spawn(stream.run(carrier));
@@ -250,134 +323,74 @@ impl Worker {
         None
     }
 
-    /// Closes all streams; what they still had to say is of the past.
+    /// Begins a synchronization, or goes on with one, when `sync-request.json` lets it.
+    fn synchronize(&mut self, why: SyncReason, round: u32) -> Option<(Event, Option<String>)> {
+        self.running = self.app.shutdown.child_token();
+        let same_round = |progress: &SyncProgress| progress.round == round && progress.reason == why;
+        if !self.progress.as_ref().is_some_and(same_round) {
+            self.progress = Some(SyncProgress::begun(why, round, clock::now_us()));
+        }
+        let request = match self.approved(why, round) {
+            Ok(request) => request?,
+            Err(error) => return Some((Event::Halted(StopReason::SyncRequest), Some(error.to_string()))),
+        };
+        let (Some(database), Some(client)) = (&self.database, &self.client) else {
+            return None;
+        };
+        let synchronization =
+            self.synchronization(database.clone(), client.clone(), request, why, round, self.news.0.clone());
+        self.app.tasks.spawn(synchronization.run());
+        None
+    }
+
+    fn synchronization(
+        &self,
+        database: Database,
+        client: Client,
+        request: SyncRequest,
+        why: SyncReason,
+        round: u32,
+        news: mpsc::Sender<News>,
+    ) -> Synchronization {
+        Synchronization {
+            carrier: StreamCarrier::new(client.clone(), self.database_there()),
+            there: self.database_there().to_owned(),
+            throttle: self.throttle.clone(),
+            closed: self.running.clone(),
+            database,
+            client,
+            request,
+            why,
+            round,
+            news,
+        }
+    }
+
+    /// What came makes the waits of the link start over.
+    async fn progressed(&mut self, progress: SyncProgress) {
+        let counts = |progress: &SyncProgress| (progress.documents_done, progress.bytes_received);
+        let is_more = self.progress.as_ref().is_none_or(|before| counts(&progress) > counts(before));
+        self.progress = Some(progress);
+        if is_more {
+            self.happened(Event::Received, None).await;
+        }
+    }
+
+    /// Closes all streams, or the synchronization; what they still had to say is of the past.
     fn close(&mut self) {
-        self.streams.cancel();
+        self.running.cancel();
         self.news = mpsc::channel(NEWS_MAX);
+        self.unapproved = None;
     }
 
     fn database_there(&self) -> &str {
         self.source.database.as_deref().unwrap_or(&self.name)
     }
-
-    /// The timestamp up to which nothing is missing here: heartbeats tell it also of views that leave most out.
-    fn everything_up_to(&self) -> Timestamp {
-        let Some(database) = &self.database else {
-            return Timestamp::ZERO;
-        };
-        let all = database.partitioning().all().map(|partition| self.reached.get(&partition).copied());
-        let taken = all.min().flatten().unwrap_or_default();
-        taken.max(database.visible())
-    }
-
-    /// Puts the link on the board, and reports to the source.
-    async fn show(&mut self) {
-        let status = match self.database.clone() {
-            None => None,
-            Some(database) => self.app.blocking(move || database.status()).await.ok(),
-        };
-        if let Some(status) = &status {
-            self.look_for_proof(status);
-        }
-        let lag = self.meter.measure(&own(status.as_ref()), self.everything_up_to(), clock::now_us());
-        let seen = Seen { status: self.link_status(status.as_ref()), lag };
-        self.app.board.show(&self.name, seen);
-        if let Some(status) = status
-            && self.link.state() == State::Following
-            && self.reported.elapsed() >= REPORT_INTERVAL
-        {
-            self.reported = Instant::now();
-            self.report(&status);
-        }
-    }
-
-    fn report(&self, status: &DatabaseStatus) {
-        let (Some(client), Some(shown)) = (self.client.clone(), self.app.board.of(&self.name)) else {
-            return;
-        };
-        let server = shape::identity(self.app.folder.identity());
-        let report = report::report(server, status, shown.state, shown.reason);
-        let (closed, there) = (self.streams.clone(), self.database_there().to_owned());
-        self.app.tasks.spawn(async move {
-            let sent = tokio::time::timeout(SOURCE_TIMEOUT, client.report(&there, &report));
-            tokio::select! {
-                sent = sent => match sent {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%error, "the source did not take the report"),
-                    Err(_) => tracing::debug!("the source did not take the report in time"),
-                },
-                () = closed.cancelled() => {}
-            }
-        });
-    }
-
-    /// A checkpoint that was compared is the proof that a copy equals its source.
-    fn look_for_proof(&mut self, status: &DatabaseStatus) {
-        let proven: Vec<_> = status.partitions.iter().map(|partition| partition.last_checkpoint).collect();
-        if proven != self.proven {
-            let newest = proven.iter().zip(&self.proven).find(|(new, old)| new != old).map(|(new, _)| *new);
-            if let Some(position) = newest.or_else(|| proven.first().copied()).flatten() {
-                self.proof = Some(LinkProof { position, timestamp: status.visible, at: clock::now_us() });
-            }
-            self.proven = proven;
-        }
-    }
-
-    fn link_status(&self, status: Option<&DatabaseStatus>) -> LinkStatus {
-        let server = self.handshake.as_ref().map(|handshake| &handshake.server);
-        let peer = LinkPeer {
-            url: Some(self.source.url.clone()),
-            name: server.map(|server| server.name.clone()),
-            key: server.map(|server| server.key),
-        };
-        let partitions = status.map(|status| status.partitions.iter().map(link_partition).collect());
-        LinkStatus {
-            name: format!("{}←{}", self.name, peer.name.as_deref().unwrap_or(&self.source.url)),
-            database: self.name.clone(),
-            direction: LinkDirection::In,
-            view: self.role.view(),
-            peer,
-            state: match self.link.state() {
-                State::Connecting => LinkState::Connecting,
-                State::Following => LinkState::Following,
-                State::Waiting => LinkState::Waiting,
-                State::Stopped(_) => LinkState::Stopped,
-            },
-            reason: self.reason(),
-            since: self.since,
-            partitions: partitions.unwrap_or_default(),
-            lag: LinkLag::default(),
-            last_proof: self.proof.clone(),
-        }
-    }
-
-    /// `code: what happened; what to do`.
-    fn reason(&self) -> Option<String> {
-        let detail = self.detail.as_deref();
-        match self.link.state().reason() {
-            None => detail.filter(|_| self.link.state() != State::Following).map(|detail| {
-                format!(
-                    "unavailable: {detail}; it is asked again by itself: start the source, or check its url"
-                )
-            }),
-            Some(reason) => {
-                let detail = detail.map(|detail| format!("{detail}; ")).unwrap_or_default();
-                Some(format!("{reason}: {detail}{}", reason.next()))
-            }
-        }
-    }
 }
 
-fn own(status: Option<&DatabaseStatus>) -> Vec<Own> {
-    let Some(status) = status else {
-        return Vec::new();
-    };
-    let partition = |partition: &apograph::status::PartitionStatus| Own {
-        partition: partition.partition,
-        applied: partition.source.unwrap_or(partition.applied),
-        bytes: partition.source.is_none().then_some(partition.journal_bytes_appended),
-    };
-    status.partitions.iter().map(partition).collect()
+fn explanation(cause: Cause, detail: Option<&str>) -> String {
+    let detail = detail.map(|detail| format!("{detail}; ")).unwrap_or_default();
+    format!("{cause}: {detail}{}", cause.sentence())
 }
 
 fn random() -> u16 {

@@ -79,6 +79,8 @@ codes! {
     // Copies.
     OutOfWindow = 410 "out-of-window" "The journal does not reach back so far" "synchronize the copy",
     UnknownPosition = 409 "unknown-position" "The position is not of this history" "`common` is the last position surely common",
+    NotACopy = 409 "not-a-copy" "No link brings this database here" "ask the server of a copy",
+    SourceUnavailable = 502 "source-unavailable" "The source does not answer as it should" "see the link in /v1/status",
     // What passes.
     NotReached = 504 "not-reached" "Not reached in time" "ask again",
     Ahead = 409 "ahead" "That time has not come here" "ask for an earlier time, or wait with `at_least`",

@@ -13,6 +13,9 @@ use crate::problem::{Code, Refused};
 /// `/v1/databases/{db}/…`
 pub(crate) struct InDatabase(pub(crate) Database);
 
+/// `/v1/databases/{db}/…` of a database that need not be open: a copy's is not before its first contact.
+pub(crate) struct Named(pub(crate) String);
+
 /// `/v1/databases/{db}/documents/{uri…}` and its siblings.
 pub(crate) struct AtDocument {
     pub(crate) database: Database,
@@ -36,6 +39,17 @@ impl FromRequestParts<App> for InDatabase {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         let path = Pieces::of(parts)?;
         Ok(InDatabase(app.database(&path.database)?))
+    }
+}
+
+impl FromRequestParts<App> for Named {
+    type Rejection = Refused;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        let path = Pieces::of(parts)?;
+        match app.database(&path.database) {
+            Err(refused) if !app.folder.settings().databases.contains_key(&path.database) => Err(refused),
+            Ok(_) | Err(_) => Ok(Named(path.database)),
+        }
     }
 }
 

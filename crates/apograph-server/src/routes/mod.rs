@@ -11,6 +11,7 @@ mod gate;
 mod handshake;
 mod health;
 mod journal;
+mod links;
 mod list;
 mod metrics;
 mod openapi;
@@ -43,6 +44,7 @@ const EDIT: Access = Access::Roles(&[Admin, Editor]);
 const OBSERVE: Access = Access::Roles(&[Admin, Editor, Reader, LinkReplica]);
 /// Which views, the route decides: `link:staging` gets the published one only.
 const FOLLOW: Access = Access::Roles(&[Admin, LinkReplica, LinkStaging]);
+const OPERATE: Access = Access::Roles(&[Admin]);
 const ANY: Access = Access::Roles(&TokenRole::ALL);
 
 /// A route, and what was decided about it.
@@ -109,7 +111,11 @@ pub(crate) fn table() -> Vec<Route> {
         get("/v1/databases/{db}/export", READ, "Everything of a view, one line per document version.", "application/x-ndjson", routing::get(export::get)),
         get("/v1/databases/{db}/handshake", FOLLOW, "What a copy must know before it follows.", "Handshake", routing::get(handshake::get)),
         get("/v1/databases/{db}/partitions/{p}/journal", FOLLOW, "A partition's journal behind a position, without end.", "application/vnd.apograph.journal", routing::get(journal::get)),
-        Route { method: Method::POST, path: "/v1/databases/{db}/report", access: FOLLOW, about: "How far a copy is.", takes: "LinkReport", gives: "", handler: routing::post(reports::post) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/report", access: FOLLOW, about: "How far a copy is.", takes: "LinkReport", gives: "ReportAnswer", handler: routing::post(reports::post) },
+        operate(Method::POST, "/v1/databases/{db}/sync", "Synchronize a copy with its source; with `dry_run`, say what would come (`SyncMeasure`).", "SyncRequest", routing::post(links::sync)),
+        operate(Method::POST, "/v1/databases/{db}/pause", "Pause the link of a copy, until it is resumed.", "", routing::post(links::pause)),
+        operate(Method::POST, "/v1/databases/{db}/resume", "Let the link of a copy go on.", "", routing::post(links::resume)),
+        operate(Method::PUT, "/v1/databases/{db}/throttle", "Bound what the link of a copy lets in.", "ThrottleRequest", routing::put(links::throttle)),
     ]
 }
 
@@ -132,4 +138,15 @@ fn write(
     handler: MethodRouter<App>,
 ) -> Route {
     Route { method, path, access: EDIT, about, takes, gives, handler }
+}
+
+/// What operators tell links; all of them answer how the link stands then.
+fn operate(
+    method: Method,
+    path: &'static str,
+    about: &'static str,
+    takes: &'static str,
+    handler: MethodRouter<App>,
+) -> Route {
+    Route { method, path, access: OPERATE, about, takes, gives: "LinkStatus", handler }
 }

@@ -1,13 +1,14 @@
-//! `POST /v1/databases/{db}/report`: how far a copy is. Kept in memory, shown in the status.
+//! `POST /v1/databases/{db}/report`: how far a copy is. Kept in memory, shown in the status, and answered with how long the
+//! source keeps what it lacks.
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 
 use apograph_client::media_type;
-use apograph_client::types::LinkReport;
+use apograph_client::types::{LinkReport, ReportAnswer};
 
 use super::journal;
 use crate::app::App;
@@ -30,6 +31,13 @@ pub(super) async fn post(
     let held = body::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
     let report: LinkReport = json::parse(&held.bytes)?;
     journal::view_for(&principal, report.view)?;
-    app.board.reported(database.name(), report, database.visible(), clock::now_us());
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let (name, visible) = (database.name().to_owned(), database.visible());
+    if app.windows.is_stale(&name) {
+        app.windows.note(app.blocking(move || database.status()).await?);
+    }
+    let settings = app.folder.settings().databases.get(&name);
+    let forecast = app.board.reported(&name, report, visible, clock::now_us(), |report, oldest| {
+        app.windows.forecast(&name, settings?, report, oldest)
+    });
+    Ok(Json(ReportAnswer { forecast }).into_response())
 }

@@ -35,9 +35,19 @@ impl Server {
 
     /// A copy of `source`, with the token for its role.
     pub(crate) async fn copy(source: &Server, role: Role) -> Server {
+        Server::copy_with(source, role, |_| {}).await
+    }
+
+    /// A copy whose source has more settings.
+    pub(crate) async fn copy_with(
+        source: &Server,
+        role: Role,
+        change: impl FnOnce(&mut SourceSettings),
+    ) -> Server {
         let token = if role == Role::Staging { TokenRole::LinkStaging } else { TokenRole::LinkReplica };
         let token_file = tokens::token_path(source.folder.path(), token);
-        let source = SourceSettings { url: source.url(""), token_file, database: None };
+        let mut source = SourceSettings::new(source.url(""), token_file);
+        change(&mut source);
         let settings = DatabaseSettings { source: Some(source), ..DatabaseSettings::new(role) };
         Server::start(init(&role.to_string(), settings)).await
     }

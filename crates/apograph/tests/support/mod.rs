@@ -42,11 +42,7 @@ impl Servers {
             let mut settings = DatabaseSettings::new(role);
             settings.partitions = partitions;
             settings.segment_bytes_max = Some(64 << 10);
-            settings.source = (!source.is_empty()).then(|| SourceSettings {
-                url: source.into(),
-                token_file: "none".into(),
-                database: None,
-            });
+            settings.source = (!source.is_empty()).then(|| SourceSettings::new(source, "none"));
             let settings = ServerSettings {
                 name: name.into(),
                 listen: "127.0.0.1:1".into(),

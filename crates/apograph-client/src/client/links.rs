@@ -1,0 +1,62 @@
+//! What operators tell the link of a copy.
+
+use reqwest::Method;
+
+use super::request::{segment, waiting};
+use super::{Client, ClientError};
+use crate::types::{LinkStatus, SyncMeasure, SyncRequest, ThrottleRequest};
+
+impl Client {
+    /// Synchronizes a copy with its source; answers how its link stands then. The server goes on by itself.
+    pub async fn synchronize(
+        &self,
+        database: &str,
+        request: &SyncRequest,
+    ) -> Result<LinkStatus, ClientError> {
+        self.post(&route(database, "sync"), &SyncRequest { dry_run: false, ..request.clone() }).await
+    }
+
+    /// What a synchronization would bring over; nothing is changed.
+    pub async fn measure(&self, database: &str, request: &SyncRequest) -> Result<SyncMeasure, ClientError> {
+        self.post(&route(database, "sync"), &SyncRequest { dry_run: true, ..request.clone() }).await
+    }
+
+    /// Pauses the link of a copy, until it is resumed: also across restarts of the server.
+    pub async fn pause(&self, database: &str) -> Result<LinkStatus, ClientError> {
+        self.tell(Method::POST, database, "pause", None).await
+    }
+
+    /// Lets the link of a copy go on.
+    pub async fn resume(&self, database: &str) -> Result<LinkStatus, ClientError> {
+        self.tell(Method::POST, database, "resume", None).await
+    }
+
+    /// Bounds what the link of a copy lets in; `None` takes the bound away.
+    pub async fn throttle(
+        &self,
+        database: &str,
+        bytes_per_second: Option<u64>,
+    ) -> Result<LinkStatus, ClientError> {
+        self.tell(Method::PUT, database, "throttle", Some(ThrottleRequest { bytes_per_second })).await
+    }
+
+    async fn tell(
+        &self,
+        method: Method,
+        database: &str,
+        what: &str,
+        body: Option<ThrottleRequest>,
+    ) -> Result<LinkStatus, ClientError> {
+        let request = self.request(method, &route(database, what));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let response = self.send(request, &waiting()).await?;
+        self.json(response).await
+    }
+}
+
+fn route(database: &str, what: &str) -> String {
+    format!("/v1/databases/{}/{what}", segment(database))
+}

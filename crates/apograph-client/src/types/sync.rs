@@ -1,0 +1,111 @@
+//! Synchronizations: what an operator asks for (`POST /v1/databases/{db}/sync`), how far one is, what it would bring;
+//! and how long a source keeps what a copy lacks.
+
+use apograph_format::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Bounds of a synchronization. What is absent is as the settings say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SyncRequest {
+    /// A date, or an RFC 3339 time: documents that were not changed since are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Newest versions of every document that are brought; zero brings all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_versions: Option<u64>,
+    /// Everything is brought anew, also what the copy seems to have.
+    #[serde(default)]
+    pub full: bool,
+    /// Only say what would be brought.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a synchronization would bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SyncMeasure {
+    /// Documents that differ.
+    pub documents: u64,
+    /// Bytes that would come for them.
+    pub bytes: u64,
+    /// Documents that the source has.
+    pub of_documents: u64,
+    /// Requests that finding this out took.
+    pub requests: u64,
+}
+
+/// A bound on what a link lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ThrottleRequest {
+    /// At least one; null takes the bound away. It has to be said which.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub bytes_per_second: Option<u64>,
+}
+
+/// How far a synchronization is. The link's state is its phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LinkProgress {
+    /// `planning`, `transferring` or `installing`.
+    pub phase: String,
+    /// Why it was begun: `empty-copy-out-of-window`, `out-of-window`, `unknown-position`, `diverged`, `requested`,
+    /// `unfinished`.
+    pub reason: String,
+    /// Which attempt to reach equality this is, from one.
+    pub round: u32,
+    /// Commit timestamp of the state that it brings over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub snapshot: Option<Timestamp>,
+    /// Documents brought over.
+    pub documents_done: u64,
+    /// Documents to bring over, as far as they are known: it grows while planning.
+    pub documents_total: u64,
+    /// Bytes that came.
+    pub bytes_received: u64,
+    /// Bytes that have to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+    /// Rate of the last seconds.
+    pub documents_per_second: f64,
+    /// Rate of the last seconds.
+    pub bytes_per_second: f64,
+    /// Seconds until everything is here at this rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+    /// Requests that were sent to the source.
+    pub requests: u64,
+    /// When it began, microseconds since 1970.
+    pub since: i64,
+}
+
+/// How long the source keeps what a copy lacks, if the copy stood still from now on, and what catching up costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LinkForecast {
+    /// The source's journal no longer reaches back to where the copy is: it has to synchronize.
+    pub is_out: bool,
+    /// Seconds until that is so. Absent: never, at the rate of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves_in_s: Option<u64>,
+    /// Which of the source's settings sets that time: `bytes` (`retention_bytes_max`) or `age`
+    /// (`retention_age_max_seconds`). Absent: it keeps everything, or nobody writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// Bytes of the source's journal that the copy lacks now.
+    pub missing_bytes: u64,
+    /// Bytes that it will lack when it leaves the window, which catching up then costs.
+    pub cost_bytes: u64,
+    /// The bytes are an estimate from the number of entries: those of the journal itself are not known, as the copy
+    /// left the window, or holds a derived view.
+    pub is_estimate: bool,
+    /// Bytes that the source writes in a second, as a decaying average.
+    pub written_bytes_per_second: f64,
+}
