@@ -4,6 +4,10 @@ use std::error::Error;
 
 use bytes::Bytes;
 
+use apograph_client::types::SnapshotRequest;
+use apograph_format::synchronize::Snapshot;
+use apograph_format::{PartitionId, SyncRequest, Timestamp, View};
+
 use apograph_client::client::{ByteStream, JournalRequest as Asked};
 use apograph_client::{Client, ClientError};
 use apograph_replication::carrier::{Carrier, Chunks, Cut, JournalRequest, Refusal, RefusalKind};
@@ -23,6 +27,20 @@ impl StreamCarrier {
     /// Streams of the database of this name, as the source calls it.
     pub fn new(client: Client, database: impl Into<String>) -> StreamCarrier {
         StreamCarrier { client, database: database.into() }
+    }
+}
+
+impl StreamCarrier {
+    /// The newest state of the source that is above what the copy shows.
+    pub async fn snapshot(&self, view: View, above: Timestamp) -> Result<Snapshot, Refusal> {
+        let asked = SnapshotRequest { view, above };
+        self.client.snapshot(&self.database, &asked).await.map_err(|error| refusal_of(&error))
+    }
+
+    /// One question about a snapshot.
+    pub async fn ask(&self, partition: PartitionId, request: &SyncRequest) -> Result<StreamChunks, Refusal> {
+        let asked = self.client.ask(&self.database, partition, request).await;
+        asked.map(StreamChunks).map_err(|error| refusal_of(&error))
     }
 }
 
@@ -63,6 +81,7 @@ pub fn refusal_of(error: &ClientError) -> Refusal {
 fn kind_of(code: &str) -> RefusalKind {
     match code {
         "out-of-window" => RefusalKind::OutOfWindow,
+        "snapshot-expired" => RefusalKind::SnapshotExpired,
         "unknown-position" => RefusalKind::UnknownPosition,
         "unauthenticated" | "forbidden" => RefusalKind::Denied,
         "no-such-database" | "no-such-view" | "no-such-partition" | "no-such-route" => {

@@ -8,5 +8,7 @@ pub const NDJSON: &str = "application/x-ndjson";
 pub const PROBLEM: &str = "application/problem+json";
 /// Journal entries, as they stand on disk, and heartbeats between them.
 pub const JOURNAL: &str = "application/vnd.apograph.journal";
+/// What a copy and its source say to each other while the copy synchronizes.
+pub const SYNCHRONIZE: &str = "application/vnd.apograph.synchronize";
 /// Bytes of which nothing is known.
 pub const BYTES: &str = "application/octet-stream";

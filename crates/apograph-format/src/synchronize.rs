@@ -6,11 +6,15 @@
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
+use serde::{Deserialize, Serialize};
 
 use crate::facts::{FactsError, hash, hashes, optional_uri, refused, version_from_proto, version_to_proto};
 use crate::header::Fields;
 use crate::version::hash_bytes;
-use crate::{ContentFact, Hash, Head, Leaf, Payload, Timestamp, Uri, VersionRef, View, proto};
+use crate::{
+    ContentFact, Digest, Hash, Head, Leaf, PartitionId, Payload, Position, Timestamp, Uri, VersionRef, View,
+    proto,
+};
 
 /// First bytes of a frame.
 pub const SYNC_MAGIC: [u8; 4] = *b"ApoY";
@@ -20,6 +24,35 @@ const FRAME_HEADER_BYTES: usize = 12;
 pub const SYNC_FRAME_BYTES_MAX: usize = 64 << 20;
 /// Longest request.
 pub const SYNC_REQUEST_BYTES_MAX: usize = 4 << 20;
+
+/// A state of a source, to be copied: a commit timestamp, and what every partition is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The commit timestamp.
+    pub at: Timestamp,
+    /// Of which view.
+    pub view: View,
+    /// The partitions, in order.
+    pub partitions: Vec<SnapshotPartition>,
+}
+
+/// What a partition is in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPartition {
+    /// Which.
+    pub partition: PartitionId,
+    /// The last entry of the copy's journal there.
+    pub position: Position,
+    /// In a derived view: the entry of the source's journal that it stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Position>,
+    /// Bytes of journal up to there.
+    pub journal_bytes: u64,
+    /// Digest of the view.
+    pub digest: Digest,
+    /// Its documents.
+    pub documents: u64,
+}
 
 /// What a copy asks for, of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -56,6 +56,8 @@ pub enum RefusalKind {
     OutOfWindow,
     /// It does not know the copy's position.
     UnknownPosition,
+    /// It does not have the snapshot any more that the copy asks about.
+    SnapshotExpired,
     /// The token is missing, wrong, or may not see this view.
     Denied,
     /// It has no such database, view or partition.
@@ -78,9 +80,10 @@ pub struct Cut {
 
 impl RefusalKind {
     /// All of them.
-    pub const ALL: [RefusalKind; 7] = [
+    pub const ALL: [RefusalKind; 8] = [
         RefusalKind::OutOfWindow,
         RefusalKind::UnknownPosition,
+        RefusalKind::SnapshotExpired,
         RefusalKind::Denied,
         RefusalKind::NoSuchDatabase,
         RefusalKind::NotApograph,
@@ -93,6 +96,7 @@ impl RefusalKind {
         match self {
             RefusalKind::OutOfWindow => "out-of-window",
             RefusalKind::UnknownPosition => "unknown-position",
+            RefusalKind::SnapshotExpired => "snapshot-expired",
             RefusalKind::Denied => "denied",
             RefusalKind::NoSuchDatabase => "no-such-database",
             RefusalKind::NotApograph => "not-apograph",

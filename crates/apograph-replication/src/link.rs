@@ -403,6 +403,9 @@ fn reason_of(kind: RefusalKind) -> Option<StopReason> {
         RefusalKind::NoSuchDatabase => Some(StopReason::NoSuchDatabase),
         RefusalKind::NotApograph => Some(StopReason::NotApograph),
         RefusalKind::ProtocolNewer => Some(StopReason::ProtocolNewer),
-        RefusalKind::OutOfWindow | RefusalKind::UnknownPosition | RefusalKind::Unavailable => None,
+        RefusalKind::OutOfWindow
+        | RefusalKind::UnknownPosition
+        | RefusalKind::SnapshotExpired
+        | RefusalKind::Unavailable => None,
     }
 }

@@ -22,7 +22,7 @@ pub struct SyncRequest {
     /// Newest versions of every document that are brought; zero brings all.
     #[serde(default = "max_versions")]
     pub max_versions: u64,
-    /// Everything is brought anew, also what this copy seems to have.
+    /// Nothing that this copy has is believed: every document is read with all its bytes, and what is damaged comes anew.
     #[serde(default)]
     pub full: bool,
 }
@@ -48,6 +48,8 @@ pub enum SyncReason {
     UnknownPosition,
     /// A checkpoint showed that it differs from its source.
     Diverged,
+    /// A read found that documents of this copy are damaged.
+    Damaged,
     /// An operator asked for it.
     Requested,
     /// One was interrupted by a restart of this server.
@@ -217,11 +219,12 @@ fn whole(seconds: f64) -> u64 {
 
 impl SyncReason {
     /// All of them.
-    pub const ALL: [SyncReason; 6] = [
+    pub const ALL: [SyncReason; 7] = [
         SyncReason::EmptyCopy,
         SyncReason::OutOfWindow,
         SyncReason::UnknownPosition,
         SyncReason::Diverged,
+        SyncReason::Damaged,
         SyncReason::Requested,
         SyncReason::Unfinished,
     ];
@@ -233,6 +236,7 @@ impl SyncReason {
             SyncReason::OutOfWindow => "out-of-window",
             SyncReason::UnknownPosition => "unknown-position",
             SyncReason::Diverged => "diverged",
+            SyncReason::Damaged => "damaged",
             SyncReason::Requested => "requested",
             SyncReason::Unfinished => "unfinished",
         }
@@ -249,6 +253,7 @@ impl SyncReason {
                 "the source does not know this copy's position: one of them was restored from a backup, or their histories forked"
             }
             SyncReason::Diverged => "a checkpoint showed that this copy differs from its source",
+            SyncReason::Damaged => "documents of this copy are damaged; they come anew from the source",
             SyncReason::Requested => "an operator asked for it",
             SyncReason::Unfinished => "a synchronization was interrupted; it goes on where it was",
         }

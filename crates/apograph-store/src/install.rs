@@ -108,6 +108,11 @@ impl Store {
         self.state().progress.sync.is_some()
     }
 
+    /// The newest version of the engine: what a synchronization brought so far is seen at it.
+    pub fn latest(&self) -> Timestamp {
+        self.state().progress.latest()
+    }
+
     /// How far a synchronization is that was begun and not finished.
     pub fn syncing(&self) -> Option<Syncing> {
         self.state().progress.sync.clone()

@@ -17,6 +17,7 @@ mod request;
 mod secret;
 mod server;
 mod stream;
+mod synchronize;
 mod transactions;
 
 use std::sync::Arc;

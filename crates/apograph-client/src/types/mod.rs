@@ -30,7 +30,7 @@ pub use link::{
 pub use list::{ListItem, ListPage};
 pub use problem::Problem;
 pub use status::{DatabaseStatus, PartitionStatus, Role, ServerIdentity, Status, ViewStatus};
-pub use sync::{LinkForecast, LinkProgress, SyncMeasure, SyncRequest, ThrottleRequest};
+pub use sync::{LinkForecast, LinkProgress, SnapshotRequest, SyncMeasure, SyncRequest, ThrottleRequest};
 pub use time::AuthorTime;
 pub use transaction::{
     BulkAnswer, CursorMove, Lock, Move, Operation, OperationResult, Precondition, Publish, Put, Target,

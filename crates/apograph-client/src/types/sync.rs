@@ -1,7 +1,7 @@
 //! Synchronizations: what an operator asks for (`POST /v1/databases/{db}/sync`), how far one is, what it would bring;
 //! and how long a source keeps what a copy lacks.
 
-use apograph_format::Timestamp;
+use apograph_format::{Timestamp, View};
 use serde::{Deserialize, Serialize};
 
 /// Bounds of a synchronization. What is absent is as the settings say.
@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SyncRequest {
-    /// A date, or an RFC 3339 time: documents that were not changed since are left out.
+    /// A date, or an RFC 3339 time: documents that were not changed since then are left out. The copy is not equal to
+    /// its source then, and says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Newest versions of every document that are brought; zero brings all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_versions: Option<u64>,
-    /// Everything is brought anew, also what the copy seems to have.
+    /// Nothing that the copy has is believed: it reads every document with all its bytes, and brings what is damaged
+    /// as well.
     #[serde(default)]
     pub full: bool,
     /// Only say what would be brought.
@@ -108,4 +110,17 @@ pub struct LinkForecast {
     pub is_estimate: bool,
     /// Bytes that the source writes in a second, as a decaying average.
     pub written_bytes_per_second: f64,
+}
+
+/// What a copy asks before it synchronizes (`POST /v1/databases/{db}/snapshot`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SnapshotRequest {
+    /// Which view.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub view: View,
+    /// What the copy shows already: the snapshot has to be newer.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub above: Timestamp,
 }

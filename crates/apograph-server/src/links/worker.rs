@@ -150,6 +150,7 @@ impl Worker {
                 _ = tick.tick() => {
                     self.happened(Event::Tick, None).await;
                     self.look_for_approval().await;
+                    self.look_for_suspects().await;
                     self.show().await;
                 }
             }
@@ -323,6 +324,14 @@ impl Worker {
         None
     }
 
+    /// A read found something damaged: the source has it.
+    async fn look_for_suspects(&mut self) {
+        let has_suspects = || self.database.as_ref().is_some_and(Database::has_suspects);
+        if self.link.state() == State::Following && has_suspects() {
+            self.happened(Event::Needs(SyncReason::Damaged), None).await;
+        }
+    }
+
     /// Begins a synchronization, or goes on with one, when `sync-request.json` lets it.
     fn synchronize(&mut self, why: SyncReason, round: u32) -> Option<(Event, Option<String>)> {
         self.running = self.app.shutdown.child_token();
@@ -353,12 +362,10 @@ impl Worker {
         news: mpsc::Sender<News>,
     ) -> Synchronization {
         Synchronization {
-            carrier: StreamCarrier::new(client.clone(), self.database_there()),
-            there: self.database_there().to_owned(),
+            carrier: StreamCarrier::new(client, self.database_there()),
             throttle: self.throttle.clone(),
             closed: self.running.clone(),
             database,
-            client,
             request,
             why,
             round,

@@ -76,7 +76,11 @@ codes! {
     PurgeNotAlone = 400 "purge-not-alone" "A purge stands alone" "send every purge as a transaction of its own",
     NotAttempted = 409 "not-attempted" "Not attempted" "a transaction before it was refused: correct that, then send this again",
     TokenOtherHistory = 409 "token-other-history" "The token is of another history" "a failover cut it off, or it is of another database: read without it",
+    NotBrought = 410 "not-brought" "A synchronization left this version out" "ask the source for it, or synchronize with a larger max_versions",
     // Copies.
+    NothingNewer = 503 "nothing-newer" "The source has nothing newer than the copy" "ask again when something was written",
+    SnapshotExpired = 410 "snapshot-expired" "The snapshot is gone" "take another one",
+    Synchronizing = 503 "synchronizing" "This server synchronizes itself" "ask again when it follows its source",
     OutOfWindow = 410 "out-of-window" "The journal does not reach back so far" "synchronize the copy",
     UnknownPosition = 409 "unknown-position" "The position is not of this history" "`common` is the last position surely common",
     NotACopy = 409 "not-a-copy" "No link brings this database here" "ask the server of a copy",

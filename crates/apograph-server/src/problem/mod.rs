@@ -6,6 +6,7 @@ mod code;
 mod commit;
 mod feed;
 mod read;
+mod snapshot;
 
 use std::fmt;
 

@@ -55,7 +55,7 @@ pub fn step(source: &Database, transfers: &mut [Transfer], cost: &mut Cost) -> b
 
 /// One question, of whose answer only so many pieces of 256 KiB arrive.
 pub fn step_pieces(source: &Database, transfer: &mut Transfer, pieces: usize, cost: &mut Cost) -> bool {
-    let Some(request) = transfer.next().unwrap() else { return false };
+    let Some(request) = transfer.next_request().unwrap() else { return false };
     let request = SyncRequest::decode(request.encode().into()).unwrap();
     let mut answer = source.answer(transfer.partition(), request).unwrap();
     let mut buffer = BytesMut::new();

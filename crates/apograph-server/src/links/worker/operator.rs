@@ -176,10 +176,10 @@ impl Worker {
         let mut measured =
             self.synchronization(database, client.clone(), request, SyncReason::Requested, 1, news);
         measured.closed = self.app.shutdown.child_token();
-        let shutdown = self.app.shutdown.clone();
+        let (shutdown, there) = (self.app.shutdown.clone(), self.database_there().to_owned());
         self.app.tasks.spawn(async move {
             let measure = async {
-                let handshake = greet::greet(&client, &measured.there, view).await?;
+                let handshake = greet::greet(&client, &there, view).await?;
                 match greet::misfit(&greet::greeting(&handshake), Some(&held)) {
                     Some(misfit) => Err(Refusal::new(RefusalKind::NoSuchDatabase, misfit)),
                     None => measured.measure().await,

@@ -90,6 +90,11 @@ impl Database {
         self.shared.health().suspects.iter().cloned().collect()
     }
 
+    /// Is something known to be damaged here?
+    pub fn has_suspects(&self) -> bool {
+        !self.shared.health().suspects.is_empty()
+    }
+
     pub(super) fn suspects_of(&self, partition: PartitionId) -> Vec<Uri> {
         let partitioning = self.partitioning();
         self.suspects().into_iter().filter(|uri| partitioning.of(uri) == partition).collect()
@@ -154,7 +159,7 @@ impl Own {
 
     /// Is a document in quarantine?
     pub fn holds_back(&self) -> Result<bool, StoreError> {
-        let at = self.store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
+        let at = self.store.latest();
         self.store.quarantine(at).next().transpose().map(|held| held.is_some())
     }
 
@@ -163,7 +168,7 @@ impl Own {
     /// and is put right.
     pub fn compare(&self, bucket: u32, leaves: &[Leaf]) -> Result<Vec<WantedDocument>, StoreError> {
         let bucket = bucket as usize;
-        let at = self.store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
+        let at = self.store.latest();
         let mut wanted = Vec::new();
         let mut theirs = leaves.iter().peekable();
         for item in self.store.leaves(self.view, bucket, at) {
@@ -182,7 +187,7 @@ impl Own {
             wanted.push(WantedDocument { place: stored.place, have, uri: Some(uri) });
         }
         wanted.extend(theirs.map(|leaf| WantedDocument { place: leaf.place, have: None, uri: None }));
-        if wanted.is_empty() {
+        if wanted.is_empty() && self.store.is_syncing() {
             self.store.mend_bucket(self.view, bucket)?;
         }
         Ok(wanted)

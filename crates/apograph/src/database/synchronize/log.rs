@@ -243,7 +243,7 @@ mod tests {
         let path = file(folder.path());
         let both = std::fs::read(&path).unwrap();
         for cut in whole_bytes..log.bytes {
-            std::fs::write(&path, &both[..cut as usize]).unwrap();
+            std::fs::write(&path, &both[..usize::try_from(cut).unwrap()]).unwrap();
             let mut file = File::open(&path).unwrap();
             let (found, version, length) = read(&mut file).unwrap().unwrap();
             assert_eq!((format!("{found:?}"), version), (format!("{installment:?}"), Timestamp(8)));

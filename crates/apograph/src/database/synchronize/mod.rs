@@ -16,9 +16,10 @@ mod outcome;
 mod source;
 mod transfer;
 
-use apograph_format::{Digest, PartitionId, Position, Timestamp, View};
+use apograph_format::{Digest, PartitionId, Timestamp, View};
 use apograph_store::StoreError;
-use serde::{Deserialize, Serialize};
+
+pub use apograph_format::synchronize::{Snapshot, SnapshotPartition};
 
 use crate::error::ReadError;
 
@@ -31,35 +32,6 @@ pub use outcome::{Repaired, SyncOutcome};
 pub(crate) use source::Pins;
 pub use source::SyncAnswer;
 pub use transfer::{Transfer, TransferError, TransferProgress};
-
-/// A state of a source, to be copied: a commit timestamp, and what every partition is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// The commit timestamp.
-    pub at: Timestamp,
-    /// Of which view.
-    pub view: View,
-    /// The partitions, in order.
-    pub partitions: Vec<SnapshotPartition>,
-}
-
-/// What a partition is in a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotPartition {
-    /// Which.
-    pub partition: PartitionId,
-    /// The last entry of the copy's journal there.
-    pub position: Position,
-    /// In a derived view: the entry of the source's journal that it stands for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Position>,
-    /// Bytes of journal up to there.
-    pub journal_bytes: u64,
-    /// Digest of the view.
-    pub digest: Digest,
-    /// Its documents.
-    pub documents: u64,
-}
 
 /// Why a source cannot answer a copy that synchronizes.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
 //! What a copy asks its source, and what it does with the answers, for one partition: a machine without a network. Who
-//! drives it sends [`Transfer::next`] to the source, and hands over every frame that comes back.
+//! drives it sends [`Transfer::next_request`] to the source, and hands over every frame that comes back.
 //!
 //! All documents in order, if the partition is empty; then, from the root of the hash tree down, whatever differs. It
 //! begins anew at any time without loss: what was installed does not differ any more.
@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use apograph_format::digest::FAN_OUT;
-use apograph_format::synchronize::{WantedDocument, WantedPayloads};
+use apograph_format::synchronize::{Measured, WantedDocument, WantedPayloads};
 use apograph_format::{
     Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncRequest, SyncScope, Timestamp, Uri,
     View,
@@ -47,6 +47,10 @@ pub struct Transfer {
     lost: HashMap<Hash, String>,
     /// What is here is not believed: documents that are damaged come.
     checks_payloads: bool,
+    /// Only measures: the sum of what would come.
+    measured: Option<Measured>,
+    /// What the present answer measured so far.
+    answer: Measured,
     progress: TransferProgress,
 }
 
@@ -135,33 +139,68 @@ impl Database {
     ) -> Result<Transfer, SyncError> {
         let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
         let syncing = self.syncing(of.partition).ok_or(SyncError::NotBegun)?;
-        let ask = Ask::Cursors;
+        Ok(self.new_transfer(own, of, at, scope, syncing.is_bulk))
+    }
+
+    fn new_transfer(
+        &self,
+        own: Own,
+        of: &SnapshotPartition,
+        at: Timestamp,
+        scope: SyncScope,
+        is_bulk: bool,
+    ) -> Transfer {
         let view = self.view();
-        let stage = if syncing.is_bulk { Stage::All { held: None } } else { Stage::Cursors };
-        Ok(Transfer {
+        Transfer {
             database: self.clone(),
             own,
             partition: of.partition,
-            request: SyncRequest { view, at, scope, measure: false, ask },
+            request: SyncRequest { view, at, scope, measure: false, ask: Ask::Cursors },
             expected: of.digest,
             documents: of.documents,
             shown: self.visible(),
-            stage,
+            stage: if is_bulk { Stage::All { held: None } } else { Stage::Cursors },
             passes: 0,
             batch: Installment::default(),
             batch_bytes: 0,
             in_batch: HashSet::new(),
             lost: HashMap::new(),
             checks_payloads: false,
+            measured: None,
+            answer: Measured::default(),
             progress: TransferProgress {
-                documents_total: if syncing.is_bulk { of.documents } else { 0 },
+                documents_total: if is_bulk { of.documents } else { 0 },
                 ..TransferProgress::default()
             },
-        })
+        }
+    }
+}
+
+impl Database {
+    /// Finds out what a transfer would bring, and brings nothing: nothing has to be begun.
+    pub fn measure(
+        &self,
+        of: &SnapshotPartition,
+        at: Timestamp,
+        scope: SyncScope,
+    ) -> Result<Transfer, SyncError> {
+        let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
+        let is_empty = own.digest().is_some_and(|(_, documents)| documents == 0);
+        let mut transfer = self.new_transfer(own, of, at, scope, is_empty);
+        transfer.measured = Some(Measured::default());
+        if let Stage::Cursors = transfer.stage {
+            transfer.stage = transfer.root();
+        }
+        Ok(transfer)
     }
 }
 
 impl Transfer {
+    /// What it would bring, as far as it knows.
+    pub fn measured(&self) -> Measured {
+        self.measured.unwrap_or_default()
+    }
+
     /// Which partition.
     pub fn partition(&self) -> PartitionId {
         self.partition
@@ -179,7 +218,7 @@ impl Transfer {
 
     /// What to ask next; `None` when the partition has the digest of the snapshot, or all but what is left out or held
     /// back. Every frame of the answer goes to [`take`](Self::take), up to its end.
-    pub fn next(&mut self) -> Result<Option<SyncRequest>, TransferError> {
+    pub fn next_request(&mut self) -> Result<Option<SyncRequest>, TransferError> {
         loop {
             let ask = match &mut self.stage {
                 Stage::All { .. } => {
@@ -229,7 +268,8 @@ impl Transfer {
                 Stage::Done => return Ok(None),
             };
             self.progress.requests += 1;
-            return Ok(Some(SyncRequest { ask, ..self.request.clone() }));
+            let measure = self.measured.is_some() && matches!(ask, Ask::All { .. } | Ask::Documents { .. });
+            return Ok(Some(SyncRequest { ask, measure, ..self.request.clone() }));
         }
     }
 
@@ -253,13 +293,16 @@ impl Transfer {
                 Stage::Documents { purged, .. } => purged.push(uri),
                 _ => self.batch.changes.push(Install::Purged(uri)),
             },
-            SyncFrame::Measured(_) => return Err(unexpected("a measurement")),
+            SyncFrame::Measured(measured) => self.answer = measured,
         }
         self.flush_if_full()?;
         Ok(false)
     }
 
     fn end(&mut self) -> Result<(), TransferError> {
+        if self.measured.is_some() {
+            return self.end_measuring();
+        }
         self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::All { held } => {
                 self.complete(held)?;
@@ -274,15 +317,7 @@ impl Transfer {
                 let suspects = self.suspects();
                 if suspects.is_empty() { self.root() } else { Stage::documents(VecDeque::new(), suspects) }
             }
-            Stage::Nodes { level, left, asked: _, below } => {
-                if !left.is_empty() {
-                    Stage::Nodes { level, left, asked: Vec::new(), below }
-                } else if level == 0 {
-                    Stage::Leaves { left: below, asked: HashSet::new(), wanted: VecDeque::new() }
-                } else {
-                    Stage::Nodes { level: level - 1, left: below, asked: Vec::new(), below: VecDeque::new() }
-                }
-            }
+            Stage::Nodes { level, left, asked: _, below } => self.descend(level, left, below),
             Stage::Leaves { left, asked, wanted } => {
                 if let Some(bucket) = asked.iter().next() {
                     return Err(unexpected(format!("nothing about bucket {bucket}")));
@@ -304,13 +339,6 @@ impl Transfer {
             }
             Stage::Done => Stage::Done,
         };
-        // A level without a difference ends the search.
-        if let Stage::Nodes { left, .. } = &self.stage
-            && left.is_empty()
-        {
-            self.stage =
-                Stage::Leaves { left: VecDeque::new(), asked: HashSet::new(), wanted: VecDeque::new() };
-        }
         Ok(())
     }
 
@@ -321,6 +349,33 @@ impl Transfer {
         let wanted =
             |uri: Uri| (WantedDocument { place: self.own.place(&uri), have: None, uri: Some(uri) }, None);
         suspects.into_iter().map(wanted).collect()
+    }
+
+    fn end_measuring(&mut self) -> Result<(), TransferError> {
+        let answer = std::mem::take(&mut self.answer);
+        let sum = self.measured.get_or_insert_default();
+        sum.documents += answer.documents;
+        sum.bytes += answer.bytes;
+        sum.left_out += answer.left_out;
+        let stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Nodes { level, left, below, .. } => self.descend(level, left, below),
+            Stage::Leaves { left, wanted, .. } => Stage::Leaves { left, asked: HashSet::new(), wanted },
+            Stage::Documents { buckets, wanted, .. } => Stage::documents(buckets, wanted),
+            _ => Stage::Done,
+        };
+        self.stage = stage;
+        Ok(())
+    }
+
+    /// The next nodes of this level, the next level, or the leaves; nothing when there is no difference.
+    fn descend(&self, level: usize, left: VecDeque<u32>, below: VecDeque<u32>) -> Stage {
+        if !left.is_empty() {
+            Stage::Nodes { level, left, asked: Vec::new(), below }
+        } else if level == 0 || below.is_empty() {
+            Stage::Leaves { left: below, asked: HashSet::new(), wanted: VecDeque::new() }
+        } else {
+            Stage::Nodes { level: level - 1, left: below, asked: Vec::new(), below: VecDeque::new() }
+        }
     }
 
     /// From the root on, unless there is no difference at all.
@@ -338,6 +393,9 @@ impl Transfer {
     }
 
     fn is_over(&self) -> Result<bool, TransferError> {
+        if self.measured.is_some() {
+            return Ok(true);
+        }
         let is_equal = self.own.digest().is_some_and(|(digest, _)| digest == self.expected);
         // What is left out or held back differs as often as it is looked for.
         let is_known = self.passes > 0 && (self.progress.left_out > 0 || self.own.holds_back()?);
@@ -351,11 +409,12 @@ impl Transfer {
         if hashes.len() != asked.len() * FAN_OUT {
             return Err(unexpected(format!("{} hashes of {} nodes", hashes.len(), asked.len())));
         }
+        let fan_out = u32::try_from(FAN_OUT).unwrap_or(u32::MAX);
         for (node, theirs) in asked.iter().zip(hashes.chunks(FAN_OUT)) {
             let ours = self.own.children(*level, *node as usize);
             for (child, (ours, theirs)) in (0u32..).zip(ours.iter().zip(theirs)) {
                 if ours != theirs {
-                    below.push_back(node * FAN_OUT as u32 + child);
+                    below.push_back(node * fan_out + child);
                 }
             }
         }
