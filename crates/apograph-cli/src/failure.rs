@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use apograph_client::client::SecretError;
-use apograph_client::types::{LinkState, Problem};
+use apograph_client::types::Problem;
 use apograph_client::{ClientError, format};
 use serde::Serialize;
 
@@ -55,10 +55,8 @@ pub(crate) enum Failure {
         source: Box<Failure>,
     },
     /// The link that somebody waits for does not go on by itself.
-    #[error("the link is {state}: {reason}")]
+    #[error("the link does not go on by itself: {reason}")]
     Link {
-        /// What it is.
-        state: LinkState,
         /// Why, and what to do.
         reason: String,
     },

@@ -108,6 +108,9 @@ fn bar(progress: &LinkProgress) -> String {
 
 /// Documents, bytes, rate and estimate.
 pub(crate) fn progress_in_words(progress: &LinkProgress) -> String {
+    if progress.requests == 0 {
+        return "not begun yet".to_owned();
+    }
     let mut parts = vec![format!("{} of {} documents", progress.documents_done, progress.documents_total)];
     parts.push(match progress.bytes_total {
         Some(total) => format!("{} of {}", bytes(progress.bytes_received), bytes(total)),
@@ -128,7 +131,11 @@ pub(crate) fn progress_in_words(progress: &LinkProgress) -> String {
 fn round_in_words(progress: &LinkProgress) -> String {
     let snapshot = progress.snapshot.map(|at| format!(", brings the state of {}", at.to_rfc3339()));
     let snapshot = snapshot.unwrap_or_default();
-    format!("{}{snapshot}, {} requests", progress.round, progress.requests)
+    let requests = match progress.requests {
+        1 => "1 request".to_owned(),
+        requests => format!("{requests} requests"),
+    };
+    format!("{}{snapshot}, {requests}", progress.round)
 }
 
 fn forecast_in_words(forecast: &LinkForecast, state: LinkState) -> String {

@@ -94,7 +94,7 @@ async fn followed(
             LinkState::Paused | LinkState::Stopped => {
                 bar.finish_and_clear();
                 let reason = link.reason.unwrap_or_else(|| "it does not say why".to_owned());
-                return Err(Failure::Link { state: link.state, reason });
+                return Err(Failure::Link { reason });
             }
             _ => show(&link, bar),
         }

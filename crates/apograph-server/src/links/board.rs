@@ -49,13 +49,12 @@ impl Board {
     /// Links into this server, with ages as of now.
     pub(crate) fn inbound(&self) -> Vec<LinkStatus> {
         let now = crate::clock::now_us();
-        let shown = |seen: &Seen| LinkStatus { lag: lag_at(&seen.lag, now), ..seen.status.clone() };
-        locked(&self.inbound).values().map(shown).collect()
+        locked(&self.inbound).values().map(|seen| seen.at(now)).collect()
     }
 
     /// How the link of one database stands.
     pub(super) fn of(&self, database: &str) -> Option<LinkStatus> {
-        locked(&self.inbound).get(database).map(|seen| seen.status.clone())
+        locked(&self.inbound).get(database).map(|seen| seen.at(crate::clock::now_us()))
     }
 
     /// Why a copy is not ready, end to end: it follows, and what it was told of is applied.
@@ -106,6 +105,12 @@ impl Board {
         let outbound = locked(&self.outbound);
         let of_database = outbound.iter().filter(|((name, _), _)| *name == database.name);
         of_database.map(|(_, reported)| reported.status(database, now_us)).collect()
+    }
+}
+
+impl Seen {
+    fn at(&self, now_us: i64) -> LinkStatus {
+        LinkStatus { lag: lag_at(&self.lag, now_us), ..self.status.clone() }
     }
 }
 

@@ -5,9 +5,11 @@ mod show;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +57,8 @@ pub(super) struct Worker {
     database: Option<Database>,
     /// Cancelled when streams, or a synchronization, have to end.
     running: CancellationToken,
+    /// The last synchronization: the next one begins when it has let go of the database.
+    driver: Option<JoinHandle<()>>,
     throttle: Throttle,
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     meter: LagMeter,
@@ -74,10 +78,12 @@ pub(super) struct Worker {
     reason: Option<String>,
     /// Which cause that explains.
     explained: Cause,
-    /// What the log said last: a link that asks again in vain does not say it again.
-    logged: String,
+    /// What the log said last of each state: a link that asks again in vain does not say it again.
+    logged: BTreeMap<&'static str, String>,
     since: i64,
     reported: Instant,
+    /// One report at a time.
+    reporting: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -100,6 +106,7 @@ impl Worker {
             link: Link::new(role.view(), held, before),
             name: name.to_owned(),
             running: app.shutdown.child_token(),
+            driver: None,
             throttle: Throttle::new(control.bytes_per_second(&source)),
             news: mpsc::channel(NEWS_MAX),
             meter: LagMeter::default(),
@@ -115,8 +122,9 @@ impl Worker {
             forecast: (forecasts, forecast, None),
             reason: unreadable.or_else(|| control.paused.then(|| explanation(Cause::Paused, None))),
             explained: if control.paused { Cause::Paused } else { Cause::Due },
-            logged: String::new(),
+            logged: BTreeMap::new(),
             reported: begun,
+            reporting: Arc::new(Semaphore::new(1)),
             has_request,
             app,
             role,
@@ -202,12 +210,12 @@ impl Worker {
         }
         self.since = clock::now_us();
         let reason = self.reason.clone().unwrap_or_default();
-        let is_news = state == State::Following || reason != self.logged;
-        if state != State::Connecting {
-            self.logged.clone_from(&reason);
+        if matches!(state, State::Following | State::Paused) {
+            self.logged.clear();
         }
+        let is_news = self.logged.insert(state.as_str(), reason.clone()).as_ref() != Some(&reason);
         match state {
-            State::Stopped(_) | State::Waiting if !is_news => {}
+            State::Stopped(_) | State::Waiting | State::Synchronizing(_) if !is_news => {}
             State::Stopped(_) => tracing::warn!(database = self.name, reason, "the link stopped"),
             State::Waiting => tracing::info!(database = self.name, reason, "the link waits for its source"),
             State::Connecting => tracing::debug!(database = self.name, "the link connects"),
@@ -348,7 +356,14 @@ impl Worker {
         };
         let synchronization =
             self.synchronization(database.clone(), client.clone(), request, why, round, self.news.0.clone());
-        self.app.tasks.spawn(synchronization.run());
+        let before = self.driver.take();
+        self.driver = Some(self.app.tasks.spawn(async move {
+            if let Some(before) = before {
+                // Whether it panicked is its own matter.
+                let _ = before.await;
+            }
+            synchronization.run().await;
+        }));
         None
     }
 

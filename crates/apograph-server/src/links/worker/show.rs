@@ -1,5 +1,7 @@
 //! How the link stands: on the board, and reported to its source.
 
+use std::sync::Arc;
+
 use apograph::status::DatabaseStatus;
 use apograph_client::types::{
     LinkDirection, LinkForecast, LinkLag, LinkPeer, LinkProgress, LinkProof, LinkStatus,
@@ -40,10 +42,7 @@ impl Worker {
         let lag = self.meter.measure(&own(status.as_ref()), self.everything_up_to(), clock::now_us());
         let seen = Seen { status: self.link_status(status.as_ref()), lag };
         self.app.board.show(&self.name, seen);
-        let has_contact =
-            matches!(self.link.state(), State::Following | State::Synchronizing(_) | State::Paused);
         if let Some(status) = status
-            && has_contact
             && self.reported.elapsed() >= REPORT_INTERVAL
         {
             self.reported = Instant::now();
@@ -52,6 +51,10 @@ impl Worker {
     }
 
     fn report(&self, status: &DatabaseStatus) {
+        // Whatever state the link is in, its source should know; one report after the other.
+        let Ok(turn) = Arc::clone(&self.reporting).try_acquire_owned() else {
+            return;
+        };
         let (Some(client), Some(shown)) = (self.client.clone(), self.app.board.of(&self.name)) else {
             return;
         };
@@ -60,6 +63,7 @@ impl Worker {
         let (shutdown, forecasts) = (self.app.shutdown.clone(), self.forecast.0.clone());
         let there = self.database_there().to_owned();
         self.app.tasks.spawn(async move {
+            let _turn = turn;
             let sent = tokio::time::timeout(SOURCE_TIMEOUT, client.report(&there, &report));
             tokio::select! {
                 sent = sent => match sent {
