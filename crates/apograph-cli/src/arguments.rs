@@ -74,6 +74,7 @@ pub(crate) enum Command {
     Pause(commands::pause::Pause),
     Resume(commands::resume::Resume),
     Throttle(commands::throttle::Throttle),
+    Why(commands::why::Why),
     Verify(commands::verify::Verify),
     Export(commands::export::Export),
     Journal(commands::journal::Journal),
@@ -84,8 +85,8 @@ Begin with:
   apograph quickstart                  three servers on this machine, with sample content
 
 Exit status:
-  0    done; of verify: equal
-  1    verify: not equal
+  0    done; of verify: equal; of why: it is here
+  1    verify: not equal; why: it is not here
   2    the command line is wrong
   3    refused: a precondition, a conflict, bad input, a server that takes no edits
   4    not found: no such document, version, database

@@ -18,6 +18,9 @@ pub(crate) enum Failure {
     /// `verify` found a difference. It is printed already.
     #[error("the two are not equal")]
     NotEqual,
+    /// `why` found that it is not here as asked. It is printed already.
+    #[error("it is not here as asked")]
+    NotHere,
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
@@ -74,6 +77,8 @@ pub(crate) enum Failure {
 pub(crate) enum Kind {
     /// 1.
     NotEqual,
+    /// 1, too: another question.
+    NotHere,
     /// 2.
     Usage,
     /// 3.
@@ -103,7 +108,8 @@ pub(crate) fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
         OutputFormat::Text => failure.to_text(),
         OutputFormat::Json => failure.to_json(),
     };
-    if !(matches!(failure, Failure::NotEqual) && format == OutputFormat::Text) {
+    let is_told = matches!(failure, Failure::NotEqual | Failure::NotHere);
+    if !(is_told && format == OutputFormat::Text) {
         // Without a standard error there is nobody left to tell.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
@@ -125,6 +131,7 @@ impl Failure {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Failure::NotEqual => Kind::NotEqual,
+            Failure::NotHere => Kind::NotHere,
             Failure::Usage(_) => Kind::Usage,
             Failure::Link { .. } => Kind::Refused,
             Failure::Client(error) => client_kind(error),
@@ -212,7 +219,7 @@ impl Failure {
 impl Kind {
     pub(crate) fn exit_status(self) -> u8 {
         match self {
-            Kind::NotEqual => 1,
+            Kind::NotEqual | Kind::NotHere => 1,
             Kind::Usage => 2,
             Kind::Refused => 3,
             Kind::NotFound => 4,
@@ -228,6 +235,7 @@ impl Kind {
     fn in_words(self) -> &'static str {
         match self {
             Kind::NotEqual => "not equal",
+            Kind::NotHere => "not here",
             Kind::Usage => "usage",
             Kind::Refused => "refused",
             Kind::NotFound => "not found",

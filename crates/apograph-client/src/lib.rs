@@ -7,6 +7,7 @@ pub mod client;
 pub mod header;
 pub mod media_type;
 pub mod types;
+pub mod why;
 
 /// The values that requests and answers are made of.
 pub use apograph_format as format;

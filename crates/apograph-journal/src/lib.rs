@@ -20,6 +20,7 @@ mod list;
 mod locate;
 mod options;
 mod reader;
+mod seek;
 mod segment;
 mod shared;
 mod tail;

@@ -94,6 +94,14 @@ impl Segment {
         index.get(..beyond).and_then(<[Place]>::last).copied().unwrap_or_else(|| self.beginning())
     }
 
+    /// A known boundary between entries behind which the first entry of `timestamp` or later lies; the beginning, if no
+    /// nearer one is known.
+    pub(crate) fn place_below(&self, timestamp: Timestamp) -> Place {
+        let index = self.index();
+        let beyond = index.partition_point(|place| place.after_timestamp < timestamp);
+        index.get(..beyond).and_then(<[Place]>::last).copied().unwrap_or_else(|| self.beginning())
+    }
+
     /// Remembers a place, if it is far enough behind the last one.
     pub(crate) fn note(&self, place: Place) {
         let mut index = self.index();

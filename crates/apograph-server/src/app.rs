@@ -86,6 +86,19 @@ impl App {
         }
     }
 
+    /// A database by its name; `None` for a copy that has not met its source yet.
+    pub(crate) fn database_if_met(&self, name: &str) -> Answer<Option<Database>> {
+        let databases = self.databases.read().unwrap_or_else(PoisonError::into_inner);
+        match databases.get(name) {
+            Some(None) => Ok(None),
+            Some(Some(database)) => Ok(Some(database.clone())),
+            None => {
+                drop(databases);
+                self.database(name).map(Some)
+            }
+        }
+    }
+
     /// All databases that are open.
     pub(crate) fn databases(&self) -> Vec<Database> {
         let databases = self.databases.read().unwrap_or_else(PoisonError::into_inner);

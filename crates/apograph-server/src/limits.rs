@@ -31,6 +31,11 @@ pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Documents or versions on one page, unless asked otherwise.
 pub const PAGE_ITEMS_DEFAULT: usize = 100;
 
+/// Bytes of a journal that a search for one document's change reads: well below a second.
+pub const WHY_SEARCH_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of a content that are read to see whether they can be.
+pub const WHY_CONTENT_BYTES_MAX: u64 = 64 << 20;
+
 /// Moves that one page of a document's history follows; the next page goes on from there.
 pub const HISTORY_MOVES_MAX: usize = 100;
 

@@ -16,7 +16,7 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("GET", "/health/live" | "/health/ready" | "/metrics" | "/v1/openapi.json" | "/v1/status") => 200,
         ("GET", "documents" | "digest" | "export" | "handshake" | "cursors/{name}") => 200,
         ("GET", "documents/{*uri}" | "contents/{*uri}" | "versions/{*uri}") => 404,
-        ("GET", "partitions/{p}/journal") => 200,
+        ("GET", "why/{*uri}" | "partitions/{p}/journal") => 200,
         ("PUT", "documents/{*uri}" | "contents/{*uri}") => 201,
         ("DELETE", "documents/{*uri}") => 404,
         ("POST", "transactions") => 400,

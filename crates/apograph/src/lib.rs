@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod error;
+pub mod evidence;
 pub mod folder;
 pub mod read;
 pub mod settings;

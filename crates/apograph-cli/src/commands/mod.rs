@@ -24,6 +24,7 @@ pub(crate) mod throttle;
 pub(crate) mod trash;
 pub(crate) mod unlock;
 pub(crate) mod verify;
+pub(crate) mod why;
 pub(crate) mod withdraw;
 
 mod operation;
@@ -57,6 +58,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Pause(verb) => verb.run(&global).await,
         Command::Resume(verb) => verb.run(&global).await,
         Command::Throttle(verb) => verb.run(&global).await,
+        Command::Why(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,
         Command::Journal(verb) => verb.run(&global),

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::request::{path, quoted, segment, waiting};
 use super::{Client, ClientError};
-use crate::types::{DocumentAnswer, DocumentRequest, DocumentView, HistoryPage, ListPage, ReadQuery};
+use crate::types::{
+    DocumentAnswer, DocumentRequest, DocumentView, HistoryPage, ListPage, ReadQuery, WhyAnswer, WhyQuery,
+};
 
 /// What must be true of a document before it is written: `If-Match` and `If-None-Match`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,6 +121,12 @@ impl Client {
     ) -> Result<HistoryPage, ClientError> {
         let route = format!("/v1/databases/{}/versions/{}", segment(database), path(uri));
         self.get(&route, &HistoryQuery { before, limit }).await
+    }
+
+    /// Why a document is, or is not, on the server, by what the server itself knows.
+    pub async fn why(&self, database: &str, uri: &Uri, query: &WhyQuery) -> Result<WhyAnswer, ClientError> {
+        let route = format!("/v1/databases/{}/why/{}", segment(database), path(uri));
+        self.get(&route, query).await
     }
 }
 

@@ -16,6 +16,7 @@ pub mod status;
 pub mod sync;
 pub mod time;
 pub mod transaction;
+pub mod why;
 
 pub use content::{ContentQuery, ReadQuery, ReadState};
 pub use cursor::CursorAnswer;
@@ -35,4 +36,8 @@ pub use time::AuthorTime;
 pub use transaction::{
     BulkAnswer, CursorMove, Lock, Move, Operation, OperationResult, Precondition, Publish, Put, Target,
     TransactionAnswer, TransactionRequest,
+};
+pub use why::{
+    Asked, BytesView, Cause, ChangeView, CutView, Evidence, HeadView, Held, QuarantineView, Reason,
+    SearchView, Standing, WhyAnswer, WhyQuery,
 };

@@ -10,5 +10,6 @@ mod model;
 mod open;
 mod retire;
 mod rotate;
+mod seek;
 mod support;
 mod torn;

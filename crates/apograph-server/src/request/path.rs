@@ -22,6 +22,14 @@ pub(crate) struct AtDocument {
     pub(crate) uri: Uri,
 }
 
+/// A document of a database that may not be there yet.
+pub(crate) struct OfDocument {
+    pub(crate) name: String,
+    /// `None` for a copy that has not met its source yet.
+    pub(crate) database: Option<Database>,
+    pub(crate) uri: Uri,
+}
+
 /// `/v1/databases/{db}/partitions/{p}/…`
 pub(crate) struct InPartition {
     pub(crate) database: Database,
@@ -59,6 +67,16 @@ impl FromRequestParts<App> for AtDocument {
         let path = Pieces::of(parts)?;
         let uri = uri_of(&path.rest)?;
         Ok(AtDocument { database: app.database(&path.database)?, uri })
+    }
+}
+
+impl FromRequestParts<App> for OfDocument {
+    type Rejection = Refused;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        let path = Pieces::of(parts)?;
+        let uri = uri_of(&path.rest)?;
+        let database = app.database_if_met(&path.database)?;
+        Ok(OfDocument { name: path.database, database, uri })
     }
 }
 

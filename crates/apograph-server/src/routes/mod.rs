@@ -21,6 +21,7 @@ mod status;
 mod synchronize;
 mod transactions;
 mod versions;
+mod why;
 
 use axum::Router;
 use axum::http::Method;
@@ -107,6 +108,7 @@ pub(crate) fn table() -> Vec<Route> {
         write(Method::PUT, CONTENT, "Save a new version with this content.", "application/octet-stream", "DocumentAnswer", routing::put(contents::put)),
         write(Method::POST, "/v1/databases/{db}/transactions", "Several operations, all or nothing; or many transactions as NDJSON.", "TransactionRequest", "TransactionAnswer", routing::post(transactions::post)),
         get("/v1/databases/{db}/versions/{*uri}", READ, "The versions of a document, newest first.", "HistoryPage", routing::get(versions::get)),
+        get("/v1/databases/{db}/why/{*uri}", READ, "Why a document is, or is not, on this server, by what the server itself knows.", "WhyAnswer", routing::get(why::get)),
         get("/v1/databases/{db}/cursors/{name}", READ, "Where an importer's cursor stands.", "CursorAnswer", routing::get(cursors::get)),
         get("/v1/databases/{db}/digest", READ, "Digests of a view at one timestamp.", "ViewStatus", routing::get(digest::get)),
         get("/v1/databases/{db}/export", READ, "Everything of a view, one line per document version.", "application/x-ndjson", routing::get(export::get)),

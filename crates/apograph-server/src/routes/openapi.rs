@@ -31,6 +31,7 @@ use super::{Access, Route, table};
     types::TransactionAnswer,
     types::TransactionRequest,
     types::ViewStatus,
+    types::WhyAnswer,
 )))]
 struct Schemas;
 

@@ -150,7 +150,7 @@ fn content(content: Content) -> types::ContentView {
     types::ContentView { hash: content.hash, bytes: content.bytes, media_type: content.media_type }
 }
 
-fn lock(lock: Lock) -> types::LockView {
+pub(super) fn lock(lock: Lock) -> types::LockView {
     types::LockView { owner: lock.owner, since: rfc3339(lock.since), expires: rfc3339(lock.expires) }
 }
 

@@ -8,6 +8,7 @@ mod announce;
 mod applier;
 mod committer;
 mod copy;
+mod evidence;
 mod export;
 mod feed;
 mod file;
@@ -108,6 +109,11 @@ impl Database {
     /// Why the database does not take writes or entries, when it does not.
     pub fn stopped(&self) -> Option<String> {
         self.shared.stopped()
+    }
+
+    /// Things somebody should look at, each with its reason.
+    pub fn alarms(&self) -> Vec<String> {
+        self.shared.health().alarms.clone()
     }
 
     /// Takes a content in, piece by piece.

@@ -64,7 +64,7 @@ impl Database {
         Ok(Document { uri: uri.clone(), head, version_ref, version })
     }
 
-    fn read_version(&self, uri: &Uri, version: &VersionRef) -> Result<Version, ReadError> {
+    pub(super) fn read_version(&self, uri: &Uri, version: &VersionRef) -> Result<Version, ReadError> {
         let body = self.shared.noticing(uri, self.shared.store_of(uri).payload(&version.id))?;
         let Some(body) = body else { return Err(self.absent(uri, version.number)) };
         Version::decode(&body).map_err(|error| {
