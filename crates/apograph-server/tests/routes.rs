@@ -14,7 +14,7 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
     let resource = path.rsplit("{db}/").next()?;
     Some(match (method.as_str(), resource) {
         ("GET", "/health/live" | "/health/ready" | "/metrics" | "/v1/openapi.json" | "/v1/status") => 200,
-        ("GET", "documents" | "digest" | "export" | "handshake" | "cursors/{name}") => 200,
+        ("GET", "documents" | "digest" | "export" | "leaves" | "handshake" | "cursors/{name}") => 200,
         ("GET", "documents/{*uri}" | "contents/{*uri}" | "versions/{*uri}") => 404,
         ("GET", "why/{*uri}" | "partitions/{p}/journal") => 200,
         ("PUT", "documents/{*uri}" | "contents/{*uri}") => 201,

@@ -1,6 +1,6 @@
 //! What readers ask for, and what they get.
 
-use apograph_format::{Head, Kind, State, Timestamp, Uri, Version, VersionRef};
+use apograph_format::{Head, Kind, State, Timestamp, Uri, Version, VersionRef, View};
 
 /// Which of a document's versions a reader wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +62,48 @@ pub struct Page {
     pub documents: Vec<Listed>,
     /// Where the next page begins, if there may be one.
     pub next_after: Option<Uri>,
+}
+
+/// Which part of a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Documents whose URIs begin with this.
+    Prefix(String),
+    /// One document.
+    Document(Uri),
+}
+
+/// What to export.
+#[derive(Debug, Clone)]
+pub struct ExportQuery {
+    /// As what.
+    pub view: View,
+    /// Which documents.
+    pub scope: Scope,
+    /// As of when; none means now.
+    pub as_of: Option<Timestamp>,
+    /// What cannot be read becomes a line that says so. Otherwise the export ends there, as a failure, so that nobody
+    /// takes a part for the whole.
+    pub lists_damage: bool,
+}
+
+impl Scope {
+    /// What every URI of it begins with.
+    pub(crate) fn prefix(&self) -> &str {
+        match self {
+            Scope::Whole => "",
+            Scope::Prefix(prefix) => prefix,
+            Scope::Document(uri) => uri.as_str(),
+        }
+    }
+
+    /// Does it end before this URI, which begins with the prefix?
+    pub(crate) fn ends_before(&self, uri: &Uri) -> bool {
+        matches!(self, Scope::Document(only) if only != uri)
+    }
 }
 
 /// One version of a document's history.

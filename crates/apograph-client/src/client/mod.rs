@@ -32,6 +32,7 @@ pub use error::ClientError;
 pub use journal::JournalRequest;
 pub use lines::LineStream;
 pub use secret::{Secret, SecretError};
+pub use server::{Part, Scope};
 pub use stream::ByteStream;
 
 /// How to reach a server.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apograph_format::{Timestamp, Token, View};
+use apograph_format::{Timestamp, Token, Uri, View};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
@@ -17,6 +17,45 @@ struct ExportQuery<'a> {
     view: Option<View>,
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<&'a str>,
+}
+
+/// A part of a view at one time.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The view.
+    pub view: View,
+    /// The time.
+    pub at: Timestamp,
+    /// Which documents.
+    pub scope: Scope,
+    /// Of leaves: only those of these partitions; of all, if there are none.
+    pub partitions: Vec<u16>,
+}
+
+/// Which documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    Whole,
+    /// Those whose URIs begin with this.
+    Prefix(String),
+    /// One.
+    Document(Uri),
+}
+
+#[derive(Serialize)]
+struct PartQuery<'a> {
+    view: View,
+    as_of: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<&'a Uri>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitions: Option<String>,
+    /// What cannot be read becomes a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -72,13 +111,36 @@ impl Client {
         Ok(ByteStream::new(self, response, None))
     }
 
-    /// A canonical dump, line by line.
-    pub async fn export_lines(
-        &self,
-        database: &str,
-        view: Option<View>,
-        as_of: Option<&str>,
-    ) -> Result<LineStream, ClientError> {
-        Ok(LineStream::new(self.export(database, view, as_of).await?))
+    /// A part of a canonical dump, line by line.
+    pub async fn export_lines(&self, database: &str, part: &Part) -> Result<LineStream, ClientError> {
+        let route = format!("/v1/databases/{}/export", segment(database));
+        let response = self
+            .get_stream(
+                &route,
+                &PartQuery { damage: Some("listed"), partitions: None, ..PartQuery::of(part) },
+                HeaderMap::new(),
+            )
+            .await?;
+        Ok(LineStream::new(ByteStream::new(self, response, None)))
+    }
+
+    /// The leaves of a part of a view: lines of [`LeafLine`](crate::types::LeafLine), in the order of their URIs.
+    pub async fn leaf_lines(&self, database: &str, part: &Part) -> Result<LineStream, ClientError> {
+        let route = format!("/v1/databases/{}/leaves", segment(database));
+        let response = self.get_stream(&route, &PartQuery::of(part), HeaderMap::new()).await?;
+        Ok(LineStream::new(ByteStream::new(self, response, None)))
+    }
+}
+
+impl<'a> PartQuery<'a> {
+    fn of(part: &'a Part) -> PartQuery<'a> {
+        let (prefix, document) = match &part.scope {
+            Scope::Whole => (None, None),
+            Scope::Prefix(prefix) => (Some(prefix.as_str()), None),
+            Scope::Document(uri) => (None, Some(uri)),
+        };
+        let partitions = part.partitions.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        let partitions = Some(partitions).filter(|partitions| !partitions.is_empty());
+        PartQuery { view: part.view, as_of: part.at, prefix, document, partitions, damage: None }
     }
 }

@@ -29,7 +29,7 @@ impl Place<'_> {
                     |change| change_in_words(change, "its"),
                 );
                 let to_go = entries_to_go
-                    .map_or_else(String::new, |entries| format!(", {entries} journal entries further on"));
+                    .map_or_else(String::new, |entries| format!(", {entries} further on in the journal"));
                 format!("{what} has not arrived{to_go}; what is here ends at {}", at(*visible))
             }
             Cause::WaitingForContent { change, entries_arrived, entries } => {
@@ -157,7 +157,7 @@ impl Place<'_> {
             Cause::NotArrived { .. } => Some(self.next_for_arrival()),
             Cause::WaitingForContent { .. } => Some("wait: it is being brought".to_owned()),
             Cause::NotAppliedYet { .. } => {
-                Some("wait; if it lasts, see the positions: apograph status --partitions".to_owned())
+                Some(format!("wait; if it lasts, see the positions: {} --partitions", self.status()))
             }
             Cause::NeverExisted { .. } => Some("check the URI: apograph ls PREFIX".to_owned()),
             Cause::NothingKnown { .. } | Cause::Retracted { .. } => {
@@ -196,14 +196,16 @@ impl Place<'_> {
                     "see that its source runs and can be reached from there; it goes on by itself".to_owned()
                 }
             }),
-            Cause::Behind { .. } => Some("wait; see how it goes: apograph status".to_owned()),
+            Cause::Behind { .. } => Some(format!("wait; see how it goes: {}", self.status())),
             Cause::Stopped { .. } => {
                 Some("repair what the reason names, then restart that server".to_owned())
             }
-            Cause::NoCopyYet => Some("see its link, and that its source runs: apograph status".to_owned()),
-            Cause::Unreachable { .. } => {
-                Some("see that it runs and can be reached: apograph status".to_owned())
-            }
+            Cause::NoCopyYet => Some(format!("see its link, and that its source runs: {}", self.status())),
+            Cause::Unreachable { .. } => Some("see that it runs and can be reached".to_owned()),
+            Cause::SourceBehind { .. } if self.source_is_primary() => Some(format!(
+                "a primary behind its copy lost what it had, or is another one: apograph verify --against {}",
+                self.source_url()
+            )),
             Cause::SourceBehind { .. } => Some(match self.primary() {
                 Some(url) => format!("compare with the primary: --against {url}"),
                 None => "compare with the primary".to_owned(),
@@ -219,7 +221,7 @@ impl Place<'_> {
         let link = self.here.and_then(|here| here.link.as_ref());
         let held = self.here.and_then(|here| here.held.as_ref());
         if held.is_some_and(|held| held.stopped.is_some()) {
-            return "see why the database there takes nothing: apograph status".to_owned();
+            return format!("see why the database there takes nothing: {}", self.status());
         }
         let is_well = link.is_some_and(|link| {
             link.state == LinkState::Following && link.lag.oldest_unapplied_age_ms.is_none_or(|age| age == 0)
@@ -232,8 +234,19 @@ impl Place<'_> {
                 self.uri
             ),
             (true, _) => "wait a moment and ask again: its link follows".to_owned(),
-            (false, _) => "see its link: apograph status".to_owned(),
+            (false, _) => format!("see its link: {}", self.status()),
         }
+    }
+
+    /// The command that shows the server in question.
+    fn status(&self) -> String {
+        let url = self.here.and_then(|here| here.server.url.as_deref());
+        url.map_or_else(|| "apograph status".to_owned(), |url| format!("apograph status --server {url}"))
+    }
+
+    fn source_is_primary(&self) -> bool {
+        let held = self.source.and_then(|source| source.held.as_ref());
+        held.is_some_and(|held| held.role == Role::Primary)
     }
 
     fn source_url(&self) -> &str {

@@ -11,6 +11,7 @@ mod gate;
 mod handshake;
 mod health;
 mod journal;
+mod leaves;
 mod links;
 mod list;
 mod metrics;
@@ -111,6 +112,7 @@ pub(crate) fn table() -> Vec<Route> {
         get("/v1/databases/{db}/why/{*uri}", READ, "Why a document is, or is not, on this server, by what the server itself knows.", "WhyAnswer", routing::get(why::get)),
         get("/v1/databases/{db}/cursors/{name}", READ, "Where an importer's cursor stands.", "CursorAnswer", routing::get(cursors::get)),
         get("/v1/databases/{db}/digest", READ, "Digests of a view at one timestamp.", "ViewStatus", routing::get(digest::get)),
+        get("/v1/databases/{db}/leaves", READ, "Every document of a view with a hash of what its digest covers, one line each.", "application/x-ndjson", routing::get(leaves::get)),
         get("/v1/databases/{db}/export", READ, "Everything of a view, one line per document version.", "application/x-ndjson", routing::get(export::get)),
         get("/v1/databases/{db}/handshake", FOLLOW, "What a copy must know before it follows.", "Handshake", routing::get(handshake::get)),
         get("/v1/databases/{db}/partitions/{p}/journal", FOLLOW, "A partition's journal behind a position, without end.", "application/vnd.apograph.journal", routing::get(journal::get)),

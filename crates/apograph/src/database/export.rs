@@ -17,12 +17,15 @@ use apograph_store::StoreError;
 
 use super::reads::{ContentReader, Merged};
 use super::{Database, Shared};
-use crate::error::ReadError;
+use crate::error::{Cause, ReadError};
+use crate::read::{ExportQuery, Scope};
 
 /// The lines of an export, made when they are asked for.
 pub struct Export {
     database: Database,
     view: View,
+    scope: Scope,
+    lists_damage: bool,
     at: Timestamp,
     documents: Merged,
     document: Option<(Uri, Head)>,
@@ -110,6 +113,18 @@ struct ErasedLine<'a> {
 }
 
 #[derive(Serialize)]
+struct DamagedLine<'a> {
+    uri: &'a Uri,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Hash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    damaged: &'static str,
+}
+
+#[derive(Serialize)]
 struct PieceLine<'a> {
     uri: &'a Uri,
     version: u64,
@@ -120,6 +135,12 @@ struct PieceLine<'a> {
 impl Database {
     /// Exports a view as of a time, or now. The full view needs a server that holds it.
     pub fn export(&self, view: View, as_of: Option<Timestamp>) -> Result<Export, ReadError> {
+        self.export_of(ExportQuery { view, scope: Scope::Whole, as_of, lists_damage: false })
+    }
+
+    /// Exports a part of a view.
+    pub fn export_of(&self, query: ExportQuery) -> Result<Export, ReadError> {
+        let ExportQuery { view, scope, as_of, lists_damage } = query;
         if view == View::Full && self.view() == View::Published {
             return Err(ReadError::NoSuchView { view });
         }
@@ -128,7 +149,9 @@ impl Database {
             database: self.clone(),
             view,
             at,
-            documents: Merged::new(&self.shared.stores, "", None, at),
+            documents: Merged::new(&self.shared.stores, scope.prefix(), None, at),
+            scope,
+            lists_damage,
             document: None,
             versions: VecDeque::new(),
             next_number: 1,
@@ -155,16 +178,27 @@ impl Export {
                 return Ok(Some(piece));
             }
             if let Some((uri, head)) = self.document.take() {
-                if let Some(version) = self.next_version(&uri, &head)? {
-                    let line = self.version_line(&uri, &head, version)?;
-                    self.document = Some((uri, head));
-                    return Ok(Some(line));
+                match self.next_version(&uri, &head) {
+                    Ok(None) => {}
+                    Ok(Some(version)) => {
+                        let line = self.version_line(&uri, &head, version);
+                        let line = line.or_else(|error| self.damaged_line(&uri, Some(version), error))?;
+                        self.document = Some((uri, head));
+                        return Ok(Some(line));
+                    }
+                    Err(error) => {
+                        self.versions.clear();
+                        return self.damaged_line(&uri, None, error).map(Some);
+                    }
                 }
                 continue;
             }
             let Some((uri, head)) = self.documents.next().transpose()? else {
                 return Ok(None);
             };
+            if self.scope.ends_before(&uri) {
+                return Ok(None);
+            }
             self.next_number = 1;
             match self.view {
                 View::Published => self.versions.extend(head.live),
@@ -253,14 +287,54 @@ impl Export {
 
     fn next_piece(&mut self) -> Result<Option<String>, ReadError> {
         let Some((line, reader, offset)) = &mut self.content else { return Ok(None) };
-        let Some(piece) = reader.next().transpose()? else {
-            self.content = None;
-            return Ok(None);
+        let piece = match reader.next() {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => {
+                let (line, at) = (line.clone(), *offset);
+                self.content = None;
+                return self.damaged_piece(&line, at, error).map(Some);
+            }
+            None => {
+                self.content = None;
+                return Ok(None);
+            }
         };
         let at = *offset;
         *offset += piece.len() as u64;
         let base64 = BASE64.encode(&piece);
         Ok(Some(json(&PieceLine { uri: &line.uri, version: line.version, offset: at, base64 })))
+    }
+}
+
+/// What stands in for what cannot be read, where that is asked for.
+impl Export {
+    fn damaged_line(
+        &self,
+        uri: &Uri,
+        version: Option<VersionRef>,
+        error: ReadError,
+    ) -> Result<String, ReadError> {
+        let damaged = self.damage(error)?;
+        let (number, id) = (version.map(|version| version.number), version.map(|version| version.id));
+        Ok(json(&DamagedLine { uri, version: number, id, offset: None, damaged }))
+    }
+
+    fn damaged_piece(&self, line: &Line, offset: u64, error: ReadError) -> Result<String, ReadError> {
+        let damaged = self.damage(error)?;
+        let (uri, version) = (&line.uri, Some(line.version));
+        Ok(json(&DamagedLine { uri, version, id: None, offset: Some(offset), damaged }))
+    }
+
+    /// What the error says may name files, and is not for everybody: the log has it.
+    fn damage(&self, error: ReadError) -> Result<&'static str, ReadError> {
+        match error {
+            ReadError::Erased { .. } if self.lists_damage => Ok("bytes are not here"),
+            ReadError::Store(error) if self.lists_damage && Cause::of_store(&error) == Cause::Damage => {
+                tracing::warn!(database = self.database.name(), %error, "an export met damage");
+                Ok("stored bytes are not what they were")
+            }
+            error => Err(error),
+        }
     }
 }
 

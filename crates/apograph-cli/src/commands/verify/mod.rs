@@ -1,12 +1,17 @@
-//! `apograph verify`: the digests of two servers at one timestamp, and what differs if they differ.
+//! `apograph verify`: two servers at one timestamp, and what differs if they differ.
+//!
+//! Digests say whether there is a difference; leaves say in which documents; exports of those say in what.
 
-mod differences;
+mod candidates;
+mod details;
+mod difference;
 mod meet;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use apograph_client::format::{Digest, Timestamp, View};
+use apograph_client::client::{Part, Scope};
+use apograph_client::format::{Digest, Timestamp, Uri, View};
 use clap::Args;
 use serde::Serialize;
 
@@ -14,7 +19,8 @@ use crate::arguments::Global;
 use crate::connection;
 use crate::failure::Failure;
 use crate::printer::Printer;
-use differences::Difference;
+use candidates::Found;
+use difference::{Difference, What};
 
 /// Prove that two servers are equal, or list what differs
 #[derive(Debug, Args)]
@@ -23,11 +29,17 @@ Compares the digests of every partition at one commit timestamp: a digest covers
 history. The view compared is published when one of the two holds nothing else. Neither server is written to.
 
 Both may go on working: it compares at the newest timestamp of the two and gives the other one a while to reach it;
-after that at the newest one that both have, and says so. When they differ, it compares their exports line by line.
+after that at the newest one that both have, and says so. When they differ, it finds the documents by their leaves
+and compares those, line by line: heads, versions, contents.
+
+A digest covers the names of all bytes and is kept up to date, not computed anew from the disk. With --thorough,
+and always with --document, both servers read every byte, and what cannot be read is listed.
 Exit status: 0 equal, 1 not equal.
 
 Examples:
   apograph verify --against http://127.0.0.1:7701 --against-token-file replica/tokens/reader.token
+  apograph verify --against http://127.0.0.1:7701 --prefix /news/ --thorough
+  apograph verify --against http://127.0.0.1:7701 --document /news/opening
   apograph verify --against http://127.0.0.1:7702 --view published --output json")]
 pub(crate) struct Verify {
     /// The other server
@@ -42,6 +54,15 @@ pub(crate) struct Verify {
     /// full or published; without it, the most that both hold
     #[arg(long)]
     view: Option<View>,
+    /// Only documents whose URIs begin with this
+    #[arg(long, value_name = "PREFIX", conflicts_with = "document")]
+    prefix: Option<String>,
+    /// Only this document
+    #[arg(long, value_name = "URI")]
+    document: Option<Uri>,
+    /// Read every byte on both sides, also where the digests are equal
+    #[arg(long)]
+    thorough: bool,
     /// How long the one behind may take to reach the other; a server waits ten seconds at most
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     wait: u64,
@@ -65,9 +86,21 @@ pub(super) struct Verdict {
     at: Timestamp,
     /// One of the two shows something newer than that.
     behind: bool,
+    /// Only documents whose URIs begin with this were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    /// Only this document was compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Uri>,
+    /// Every byte was read.
+    thorough: bool,
+    /// How many documents were compared.
     documents: u64,
-    digest: Digest,
-    against_digest: Digest,
+    /// Digests of the whole databases, if those were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against_digest: Option<Digest>,
     /// Numbers of the partitions whose digests differ.
     partitions: Vec<usize>,
     differences: Vec<Difference>,
@@ -84,50 +117,101 @@ impl Verify {
             database: self.against_database.clone().unwrap_or_else(|| global.database.clone()),
         };
         let pair = meet::meet(&one, &other, self.view, Duration::from_secs(self.wait)).await?;
-        let partitions = pair.differing();
-        let mut verdict = Verdict {
-            equal: partitions.is_empty() && pair.one.digest == pair.other.digest,
+        let scope = self.scope();
+        let (is_whole, thorough) = (scope == Scope::Whole, self.thorough || self.document.is_some());
+        let partitions = if is_whole { pair.differing() } else { Vec::new() };
+        let same_digests = partitions.is_empty() && pair.one.digest == pair.other.digest;
+        let part = Part { view: pair.one.view, at: pair.one.at, scope, partitions: Vec::new() };
+        let found = if thorough {
+            details::find(global, &one, &other, &part, self.limit).await?
+        } else if is_whole && same_digests {
+            Found { differences: Vec::new(), more: false, documents: pair.one.documents }
+        } else {
+            let numbers = partitions.iter().filter_map(|number| u16::try_from(*number).ok()).collect();
+            self.find(global, &one, &other, Part { partitions: numbers, ..part }).await?
+        };
+        let verdict = Verdict {
+            equal: found.differences.is_empty() && (!is_whole || same_digests),
             view: pair.one.view,
             at: pair.one.at,
             behind: pair.behind,
-            documents: pair.one.documents,
-            digest: pair.one.digest,
-            against_digest: pair.other.digest,
+            prefix: self.prefix,
+            document: self.document,
+            thorough,
+            documents: found.documents,
+            digest: is_whole.then_some(pair.one.digest),
+            against_digest: is_whole.then_some(pair.other.digest),
             partitions,
-            differences: Vec::new(),
-            more: false,
+            differences: found.differences,
+            more: found.more,
         };
-        if !verdict.equal {
-            let found =
-                differences::between(global, &one, &other, verdict.view, verdict.at, self.limit).await?;
-            (verdict.differences, verdict.more) = found;
-        }
         Printer::new(global.output).value(&verdict, in_words)?;
         if verdict.equal { Ok(()) } else { Err(Failure::NotEqual) }
+    }
+
+    fn scope(&self) -> Scope {
+        match (&self.document, &self.prefix) {
+            (Some(uri), _) => Scope::Document(uri.clone()),
+            (None, Some(prefix)) => Scope::Prefix(prefix.clone()),
+            (None, None) => Scope::Whole,
+        }
+    }
+
+    /// The differing documents, and in what each differs.
+    async fn find(&self, global: &Global, one: &Side, other: &Side, part: Part) -> Result<Found, Failure> {
+        let mut found = candidates::find(global, one, other, &part, self.limit).await?;
+        for difference in found.differences.iter_mut().filter(|found| found.what == What::Different) {
+            let scope = Scope::Document(Uri::parse(&difference.uri)?);
+            let document = Part { scope, partitions: Vec::new(), ..part };
+            let details = details::find(global, one, other, &document, 1).await?;
+            // Leaves cover more of a head than an export shows: then there is no more to say.
+            if let Some(details) = details.differences.into_iter().next() {
+                *difference = details;
+            }
+        }
+        Ok(found)
     }
 }
 
 fn in_words(verdict: &Verdict) -> String {
     let late = if verdict.behind { ", one of them being behind the other" } else { "" };
     let at = format!("{} ({}){late}", verdict.at.to_rfc3339(), verdict.at);
+    let scope = match (&verdict.document, &verdict.prefix) {
+        (Some(uri), _) => format!(" of {uri}"),
+        (None, Some(prefix)) => format!(" below {prefix}"),
+        (None, None) => String::new(),
+    };
+    let read = if verdict.thorough { ", every byte read" } else { "" };
     if verdict.equal {
-        return format!(
-            "equal: {} documents, {} view, at {at}\ndigest {}",
-            verdict.documents, verdict.view, verdict.digest
-        );
+        let digest = verdict.digest.map_or_else(String::new, |digest| format!("\ndigest {digest}"));
+        let what = match (&verdict.document, verdict.documents) {
+            (Some(uri), 0) => format!("{uri} is on neither"),
+            (Some(uri), _) => uri.to_string(),
+            (None, 1) => format!("1 document{scope}"),
+            (None, documents) => format!("{documents} documents{scope}"),
+        };
+        return format!("equal: {what}, {} view, at {at}{read}{digest}", verdict.view);
     }
-    let mut text = format!(
-        "NOT EQUAL: {} view, at {at}, partitions {:?}\n  here   {}\n  there  {}\n",
-        verdict.view, verdict.partitions, verdict.digest, verdict.against_digest
-    );
+    let mut text = format!("NOT EQUAL: {} view{scope}, at {at}{read}\n", verdict.view);
+    if let (Some(here), Some(there)) = (verdict.digest, verdict.against_digest) {
+        match verdict.partitions.is_empty() {
+            true => {
+                text.push_str(&format!("  digest {here}, the same on both: it covers names, not bytes\n"))
+            }
+            false => text.push_str(&format!(
+                "  digest here   {here}\n  digest there  {there}\n  in partitions {:?}\n",
+                verdict.partitions
+            )),
+        }
+    }
     for difference in &verdict.differences {
-        text.push_str(&format!("  {:<11} {}\n", difference.what.in_words(), difference.uri));
+        text.push_str(&difference.in_words(verdict.view));
     }
     if verdict.more {
         text.push_str("  and more; see --limit\n");
     }
     if verdict.differences.is_empty() {
-        text.push_str("  the exports are equal: the difference is in a head or in the digests themselves\n");
+        text.push_str("  all documents are equal: the difference is in the hash tree of one of the two\n");
     }
     text
 }

@@ -40,7 +40,7 @@ pub(crate) struct Why {
     #[arg(long, value_name = "SERVER")]
     on: Option<String>,
     /// File with the token for --on; without it, the same as for --server
-    #[arg(long, env = "APOGRAPH_ON_TOKEN_FILE", value_name = "FILE", requires = "on")]
+    #[arg(long, env = "APOGRAPH_ON_TOKEN_FILE", value_name = "FILE")]
     on_token_file: Option<PathBuf>,
     /// The server to compare with: the primary, or the source of the one in question
     #[arg(long, value_name = "URL")]
