@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use apograph_format::{Digest, Hash, Payload, Position, Timestamp, View};
@@ -30,6 +31,8 @@ pub struct Store {
     pub(crate) tree_settings: TreeSettings,
     pub(crate) state: RwLock<State>,
     pub(crate) ahead: Mutex<Ahead>,
+    /// Somebody needs what is in memory on disk, and does not wait for it.
+    flush_asked: AtomicBool,
 }
 
 /// What came ahead of the transaction that names it. Forgotten by a crash: replay brings it again.
@@ -102,7 +105,8 @@ impl Store {
         }
         let chunks = ChunkFiles::open(chunks.to_owned())?;
         let state = RwLock::new(State { progress, trees, erased: BTreeSet::new(), serving });
-        Ok(Store { engine, chunks, tree_settings, state, ahead: Mutex::default() })
+        let flush_asked = AtomicBool::new(false);
+        Ok(Store { engine, chunks, tree_settings, state, ahead: Mutex::default(), flush_asked })
     }
 
     /// How far the store is, in memory.
@@ -152,8 +156,17 @@ impl Store {
         Ok(self.engine.flush()?)
     }
 
+    /// Has the next [`maintain`](Self::maintain) make everything durable.
+    pub fn ask_flush(&self) {
+        self.flush_asked.store(true, Ordering::Release);
+    }
+
     /// One bounded step of background work; `true` if more is due. Call it from a thread of its own.
     pub fn maintain(&self) -> Result<bool, StoreError> {
+        if self.flush_asked.swap(false, Ordering::AcqRel) {
+            self.flush()?;
+            return Ok(true);
+        }
         Ok(self.engine.maintain()?)
     }
 

@@ -50,6 +50,14 @@ impl Journal {
         self.disk.sync_folder(&self.dir)?;
         Ok(going.iter().map(Slot::summary).collect())
     }
+
+    /// Is something kept beyond the budget only because the store would replay it? Writing the store out lets it go.
+    pub fn is_held_back(&self, retention: &Retention) -> bool {
+        let acknowledged = self.acknowledged.record.position.sequence;
+        let state = self.shared.state();
+        let unheld = Retention { not_beyond: u64::MAX, ..*retention };
+        going(&state, &unheld, acknowledged).len() > going(&state, retention, acknowledged).len()
+    }
 }
 
 fn going(state: &State, retention: &Retention, acknowledged: u64) -> Vec<Slot> {

@@ -250,6 +250,9 @@ impl Worker {
             for gone in journal.retire(&retention).map_err(|error| chain(&error))? {
                 tracing::info!(database = %self.shared.name, segment = %gone.path.display(), "retired a segment");
             }
+            if journal.is_held_back(&retention) {
+                store.ask_flush();
+            }
             if erase {
                 erasing |= super::upkeep::erase(store, journal)?;
             }
