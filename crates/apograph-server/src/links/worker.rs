@@ -22,7 +22,7 @@ use apograph_format::{PartitionId, Position, Timestamp};
 use apograph_replication::carrier::{JournalRequest, Refusal};
 use apograph_replication::lag::LagMeter;
 use apograph_replication::link::{Action, Before, Cause, Event, Link, State, StopReason};
-use apograph_replication::sync::{SyncProgress, SyncReason, SyncRequest};
+use apograph_replication::sync::{SyncFailure, SyncProgress, SyncReason, SyncRequest};
 
 use super::control::Control;
 use super::follow::{News, Stream};
@@ -356,13 +356,16 @@ impl Worker {
         };
         let synchronization =
             self.synchronization(database.clone(), client.clone(), request, why, round, self.news.0.clone());
-        let before = self.driver.take();
+        let (before, news) = (self.driver.take(), self.news.0.clone());
         self.driver = Some(self.app.tasks.spawn(async move {
             if let Some(before) = before {
-                // Whether it panicked is its own matter.
                 let _ = before.await;
             }
-            synchronization.run().await;
+            // One that panics says nothing more by itself.
+            if let Err(error) = tokio::spawn(synchronization.run()).await {
+                let failed = Event::SyncFailed(SyncFailure::Halted);
+                let _ = news.send(News::Event(failed, Some(error.to_string()))).await;
+            }
         }));
         None
     }
