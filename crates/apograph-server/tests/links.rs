@@ -232,6 +232,55 @@ async fn appended(server: &Server) -> u64 {
 }
 
 #[tokio::test]
+async fn a_copy_that_left_the_window_synchronizes_and_follows() {
+    let settings = DatabaseSettings {
+        partitions: 2,
+        segment_bytes_max: Some(4 << 10),
+        retention_bytes_max: Some(32 << 10),
+        ..DatabaseSettings::new(Role::Primary)
+    };
+    let primary = Server::start(init("primary", settings)).await;
+    let (replica, staging) =
+        (Server::copy(&primary, Role::Replica).await, Server::copy(&primary, Role::Staging).await);
+    for copy in [&replica, &staging] {
+        until(copy, "it follows", |link| link["state"] == "following").await;
+        tell(copy, Method::POST, "pause", value!({})).await;
+    }
+    let mut token = String::new();
+    for number in 0..100 {
+        let uri = format!("/n/{number}");
+        let put = value!({ "op": "put", "uri": uri, "body": format!("{number} ").repeat(300) });
+        token = primary.commit(value!([put, { "op": "publish", "uri": uri }])).await;
+    }
+    // What the store has not written out is kept whatever the budget says: a stop writes it out.
+    let primary = primary.restart().await;
+    for copy in [&replica, &staging] {
+        let out = until(copy, "it is out of the window", |link| link["forecast"]["is_out"] == true).await;
+        assert!(out["forecast"]["cost_bytes"].as_u64() > Some(32 << 10), "{out}");
+        tell(copy, Method::POST, "resume", value!({})).await;
+        eventually("the copy reaches the token", async || reached(copy, &token).await.then_some(())).await;
+        let follows = until(copy, "it follows", |link| {
+            link["state"] == "following" && link["forecast"]["is_out"] == false
+        })
+        .await;
+        assert_eq!((&follows["reason"], &follows["progress"]), (&Value::Null, &Value::Null));
+        eventually("nothing is due", async || (!request_file(copy).exists()).then_some(())).await;
+    }
+    for (copy, view) in [(&replica, "full"), (&staging, "published")] {
+        let path = format!("/v1/databases/main/export?view={view}");
+        let export = async |server: &Server| {
+            server.admin(Method::GET, &path).send().await.unwrap().text().await.unwrap()
+        };
+        assert_eq!(export(copy).await, export(&primary).await, "{view}");
+    }
+    let measure = tell(&replica, Method::POST, "sync", value!({ "dry_run": true })).await;
+    assert_eq!((&measure["documents"], &measure["bytes"]), (&value!(0), &value!(0)), "{measure}");
+    for server in [staging, replica, primary] {
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let primary = Server::primary(1).await;
     let copy = Server::copy(&primary, Role::Replica).await;

@@ -343,7 +343,8 @@ impl Worker {
     /// Begins a synchronization, or goes on with one, when `sync-request.json` lets it.
     fn synchronize(&mut self, why: SyncReason, round: u32) -> Option<(Event, Option<String>)> {
         self.running = self.app.shutdown.child_token();
-        let same_round = |progress: &SyncProgress| progress.round == round && progress.reason == why;
+        // One that goes on after a restart may count more rounds than this link.
+        let same_round = |progress: &SyncProgress| progress.round >= round && progress.reason == why;
         if !self.progress.as_ref().is_some_and(same_round) {
             self.progress = Some(SyncProgress::begun(why, round, clock::now_us()));
         }

@@ -53,14 +53,24 @@ impl Server {
     }
 
     pub(crate) async fn start(folder: TempDir) -> Server {
+        Server::start_at(folder, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// As itself again, where others look for it.
+    pub(crate) async fn restart(self) -> Server {
+        let address = self.address;
+        Server::start_at(self.stop().await, address).await
+    }
+
+    async fn start_at(folder: TempDir, address: SocketAddr) -> Server {
         let (shutdown, path) = (CancellationToken::new(), folder.path().to_owned());
-        let (ready, address) = oneshot::channel();
+        let (ready, at) = oneshot::channel();
         let stop = shutdown.clone();
         let running = tokio::spawn(async move {
-            let options = ServeOptions { listen: Some("127.0.0.1:0".parse().unwrap()) };
+            let options = ServeOptions { listen: Some(address) };
             serve(&path, options, stop, |address| ready.send(address).unwrap()).await
         });
-        let Ok(address) = address.await else {
+        let Ok(address) = at.await else {
             panic!("the server did not start: {:?}", running.await);
         };
         let http = Client::builder().no_proxy().build().unwrap();

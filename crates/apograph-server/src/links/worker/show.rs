@@ -124,8 +124,9 @@ impl Worker {
             State::Synchronizing(phase) => phase,
             _ => self.progress.as_ref().map_or(Phase::Planning, |progress| progress.phase),
         };
-        let known = self.progress.as_ref().filter(|known| known.round == round);
-        let mut progress = known
+        let mut progress = self
+            .progress
+            .as_ref()
             .map(shown::progress)
             .unwrap_or_else(|| shown::progress(&SyncProgress::begun(reason, round, self.since)));
         progress.phase = phase.as_str().to_owned();
