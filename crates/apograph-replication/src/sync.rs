@@ -149,8 +149,10 @@ impl SyncProgress {
 #[derive(Debug, Clone, Default)]
 pub struct SyncMeter {
     last: Option<Sample>,
-    documents_per_second: Option<f64>,
-    bytes_per_second: Option<f64>,
+    /// What came, and in which time, both forgotten alike: their quotient is unbiased from the first sample on.
+    documents: f64,
+    bytes: f64,
+    seconds: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -168,27 +170,27 @@ impl SyncMeter {
             *self = SyncMeter { last: Some(sample), ..SyncMeter::default() };
             return;
         };
-        let passed = now.saturating_sub(last.at);
-        if passed.is_zero() {
-            return;
-        }
-        let rate = |before: u64, after: u64| as_f64(after - before) / passed.as_secs_f64();
-        // Exponential decay over time, not over samples: it does not matter how often somebody looks.
-        let weight = 1.0 - (-passed.as_secs_f64() / RATE_WINDOW.as_secs_f64()).exp();
-        let mix = |old: Option<f64>, new: f64| Some(old.map_or(new, |old| old + weight * (new - old)));
-        self.documents_per_second = mix(self.documents_per_second, rate(last.documents, documents));
-        self.bytes_per_second = mix(self.bytes_per_second, rate(last.bytes, bytes));
+        let passed = now.saturating_sub(last.at).as_secs_f64();
+        // Over time, not over samples: it does not matter how often somebody looks.
+        let kept = (-passed / RATE_WINDOW.as_secs_f64()).exp();
+        self.documents = self.documents * kept + as_f64(documents - last.documents);
+        self.bytes = self.bytes * kept + as_f64(bytes - last.bytes);
+        self.seconds = self.seconds * kept + passed;
         self.last = Some(sample);
     }
 
     /// Documents in a second.
     pub fn documents_per_second(&self) -> f64 {
-        self.documents_per_second.unwrap_or(0.0)
+        self.rate(self.documents)
     }
 
     /// Bytes in a second.
     pub fn bytes_per_second(&self) -> f64 {
-        self.bytes_per_second.unwrap_or(0.0)
+        self.rate(self.bytes)
+    }
+
+    fn rate(&self, count: f64) -> f64 {
+        if self.seconds > 0.0 { count / self.seconds } else { 0.0 }
     }
 
     /// Seconds until these totals are reached: by bytes where their total is known, by documents otherwise. Not known
@@ -196,8 +198,8 @@ impl SyncMeter {
     pub fn seconds_left(&self, documents_total: u64, bytes_total: Option<u64>) -> Option<u64> {
         let last = self.last?;
         let (left, rate) = match bytes_total {
-            Some(total) => (total.saturating_sub(last.bytes), self.bytes_per_second?),
-            None => (documents_total.saturating_sub(last.documents), self.documents_per_second?),
+            Some(total) => (total.saturating_sub(last.bytes), self.bytes_per_second()),
+            None => (documents_total.saturating_sub(last.documents), self.documents_per_second()),
         };
         if left == 0 {
             return Some(0);
@@ -211,10 +213,10 @@ fn as_f64(value: u64) -> f64 {
     value as f64
 }
 
-/// Upwards; what is beyond all times stays there.
+/// Not before it is over; what is beyond all times stays there.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
 fn whole(seconds: f64) -> u64 {
-    seconds.ceil() as u64
+    seconds.round().max(1.0) as u64
 }
 
 impl SyncReason {
@@ -348,6 +350,15 @@ mod tests {
         }
         let rate = meter.bytes_per_second();
         assert!((1000.0..20_000.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_short_wait_at_the_beginning_is_soon_forgotten() {
+        let mut meter = SyncMeter::default();
+        meter.sample(0, 0, Duration::ZERO);
+        meter.sample(0, 0, Duration::from_millis(100));
+        meter.sample(0, 1_000_000, Duration::from_millis(1100));
+        assert!((900_000.0..1_000_000.0).contains(&meter.bytes_per_second()), "{}", meter.bytes_per_second());
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(super) struct Worker {
     unapproved: Option<(SyncReason, u32)>,
     /// `sync-request.json` is there.
     has_request: bool,
+    /// What it asks for was begun by this process.
+    has_begun: bool,
     /// What the source said last of its window, and when.
     forecast: (mpsc::Sender<LinkForecast>, mpsc::Receiver<LinkForecast>, Option<(LinkForecast, Instant)>),
     /// Why the link is in its state, for people.
@@ -126,6 +128,7 @@ impl Worker {
             reported: begun,
             reporting: Arc::new(Semaphore::new(1)),
             has_request,
+            has_begun: false,
             app,
             role,
             source,
@@ -344,7 +347,7 @@ impl Worker {
     fn synchronize(&mut self, why: SyncReason, round: u32) -> Option<(Event, Option<String>)> {
         self.running = self.app.shutdown.child_token();
         // One that goes on after a restart may count more rounds than this link.
-        let same_round = |progress: &SyncProgress| progress.round >= round && progress.reason == why;
+        let same_round = |progress: &SyncProgress| progress.round >= round;
         if !self.progress.as_ref().is_some_and(same_round) {
             self.progress = Some(SyncProgress::begun(why, round, clock::now_us()));
         }
@@ -355,6 +358,10 @@ impl Worker {
         let (Some(database), Some(client)) = (&self.database, &self.client) else {
             return None;
         };
+        // What an operator asks for begins anew, once; then it goes on where it was.
+        let is_begun = self.has_begun && database.sync_marker().is_some();
+        let why = if is_begun && why == SyncReason::Requested { SyncReason::Unfinished } else { why };
+        self.has_begun = true;
         let synchronization =
             self.synchronization(database.clone(), client.clone(), request, why, round, self.news.0.clone());
         let (before, news) = (self.driver.take(), self.news.0.clone());

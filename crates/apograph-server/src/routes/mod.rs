@@ -117,7 +117,7 @@ pub(crate) fn table() -> Vec<Route> {
         get("/v1/databases/{db}/handshake", FOLLOW, "What a copy must know before it follows.", "Handshake", routing::get(handshake::get)),
         get("/v1/databases/{db}/partitions/{p}/journal", FOLLOW, "A partition's journal behind a position, without end.", "application/vnd.apograph.journal", routing::get(journal::get)),
         Route { method: Method::POST, path: "/v1/databases/{db}/report", access: FOLLOW, about: "How far a copy is.", takes: "LinkReport", gives: "ReportAnswer", handler: routing::post(reports::post) },
-        Route { method: Method::POST, path: "/v1/databases/{db}/snapshot", access: FOLLOW, about: "The newest state of this server, for a copy that synchronizes.", takes: "SnapshotRequest", gives: "Snapshot", handler: routing::post(synchronize::snapshot) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/snapshot", access: FOLLOW, about: "The newest state of this server, for a copy that synchronizes.", takes: "SnapshotRequest", gives: json, handler: routing::post(synchronize::snapshot) },
         Route { method: Method::POST, path: "/v1/databases/{db}/partitions/{p}/synchronize", access: FOLLOW, about: "What a copy asks about a snapshot, answered frame by frame.", takes: "application/vnd.apograph.synchronize", gives: "application/vnd.apograph.synchronize", handler: routing::post(synchronize::ask) },
         operate(Method::POST, "/v1/databases/{db}/sync", "Synchronize a copy with its source; with `dry_run`, say what would come (`SyncMeasure`).", "SyncRequest", routing::post(links::sync)),
         operate(Method::POST, "/v1/databases/{db}/pause", "Pause the link of a copy, until it is resumed.", "", routing::post(links::pause)),

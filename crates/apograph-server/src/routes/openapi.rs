@@ -24,6 +24,7 @@ use super::{Access, Route, table};
     types::ListPage,
     types::Problem,
     types::ReportAnswer,
+    types::SnapshotRequest,
     types::Status,
     types::SyncMeasure,
     types::SyncRequest,

@@ -36,10 +36,18 @@ pub(super) fn told(folder: &Path) -> (Control, Option<String>) {
 /// A synchronization that was due when the server stopped, and whether `sync-request.json` is there. The engine knows of
 /// one that had begun.
 pub(super) fn due(folder: &Path, database: Option<&Database>) -> (Option<SyncReason>, bool) {
-    let begun = database.is_some_and(|database| database.sync_marker().is_some());
+    let begun = database.and_then(Database::sync_marker);
+    let is_requested = |reason: &str| reason == SyncReason::Requested.as_str();
     match RequestFile::read(folder, now()) {
-        Ok(None) => (begun.then_some(SyncReason::Unfinished), false),
-        Ok(Some(file)) if !begun => (Some(file.reason), true),
+        Ok(None) => (begun.map(|_| SyncReason::Unfinished), false),
+        Ok(Some(file)) if begun.is_none() => (Some(file.reason), true),
+        // Asked for while another one was under way, and not begun.
+        Ok(Some(file))
+            if file.reason == SyncReason::Requested
+                && begun.is_some_and(|begun| !is_requested(&begun.reason)) =>
+        {
+            (Some(SyncReason::Requested), true)
+        }
         // What is wrong with the file is said when it is needed.
         Ok(Some(_)) | Err(_) => (Some(SyncReason::Unfinished), true),
     }
@@ -79,7 +87,7 @@ impl Worker {
                     approved: !self.source.review,
                 };
                 file.write(&self.folder).map_err(|error| failed(&error))?;
-                self.has_request = true;
+                (self.has_request, self.has_begun) = (true, false);
                 self.progress = None;
                 Some(Event::Requested)
             }
@@ -153,7 +161,7 @@ impl Worker {
             return;
         }
         match RequestFile::remove(&self.folder) {
-            Ok(()) => self.has_request = false,
+            Ok(()) => (self.has_request, self.has_begun) = (false, false),
             Err(error) => tracing::warn!(%error, "sync-request.json stays"),
         }
     }
