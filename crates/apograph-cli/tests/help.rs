@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 fn apograph(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apograph"));
-    for variable in ["SERVER", "TOKEN_FILE", "DATABASE", "AGAINST_TOKEN_FILE"] {
+    for variable in ["SERVER", "TOKEN_FILE", "DATABASE", "AGAINST_TOKEN_FILE", "ON_TOKEN_FILE"] {
         command.env_remove(format!("APOGRAPH_{variable}"));
     }
     command.args(arguments).env("COLUMNS", "110").output().unwrap()

@@ -136,6 +136,9 @@ fn link(state: LinkState) -> LinkStatus {
             last_proof_age_ms: None,
         },
         last_proof: None,
+        progress: None,
+        forecast: None,
+        throttle_bytes_per_second: None,
     }
 }
 
@@ -236,8 +239,8 @@ fn absence() -> Vec<Case> {
     let purged = || HeadView { working: None, ..head(State::Purged, 3) };
     let by = |operation: &'static str| move |held: &mut Held| held.last_change = found(change(operation, 12, 10));
     let retracted_here = || staging().holding(retracted(State::Withdrawn));
-    let cut = |held: &mut Held| { held.version = None; held.cut = Some(CutView { below: 201, versions: 200, at: at(50), versions_max: 100 }); };
-    let held_back = |held: &mut Held| held.quarantined = Some(QuarantineView { reason: "limit".into(), detail: "its properties are larger than this server takes".into(), since: 1, position: None });
+    let cut = |held: &mut Held| { held.version = Some(version(5)); held.bytes = Some(BytesView::Missing { what: "the version".into() }); held.cut = Some(CutView { kept_from: 201, at: at(50) }); };
+    let held_back = |held: &mut Held| held.quarantined = Some(QuarantineView { reason: "its properties are larger than this server takes".into(), at: at(50), dropped: None });
     vec![
         case("it never existed, says the primary", primary(), None),
         case("it never existed, says a replica and its source", replica(), primary()),
@@ -281,6 +284,7 @@ fn arrival() -> Vec<Case> {
         case("the source's journal no longer tells which change is missing", replica(), searched(newer(), unknown())),
         case("the copy is cut off", replica().link(away), put()),
         case("somebody paused the link", replica().link(|link| link.state = LinkState::Paused), put()),
+        case("the copy synchronizes", replica().link(|link| { link.state = LinkState::Transferring; link.reason = Some("out-of-window: the source's journal no longer reaches back".into()); }), put()),
         case("the link stopped", replica().link(stopped), put()),
         case("the copy is behind", replica().link(behind), put()),
         case("the copy follows another copy, which may be behind", replica().link(|link| link.peer.url = Some("http://middle:7700".into())), put()),

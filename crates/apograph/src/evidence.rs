@@ -4,6 +4,8 @@ use apograph_format::{
     Head, Operation, PartitionId, Position, SourcePoint, Timestamp, Uri, VersionRef, View,
 };
 
+pub use apograph_store::{CutVersions, Quarantined};
+
 use crate::read::Which;
 
 /// What to gather.
@@ -51,8 +53,8 @@ pub struct Evidence {
     pub missing: Search,
     /// Why the document is held back here.
     pub quarantined: Option<Quarantined>,
-    /// What a synchronization left out of its history.
-    pub cut: Option<Cut>,
+    /// What no synchronization brought of its history.
+    pub cut: Option<CutVersions>,
 }
 
 /// Whether the bytes of a version can be read: its body and its content, checked against their names.
@@ -122,30 +124,4 @@ pub enum Search {
         /// Why not.
         reason: String,
     },
-}
-
-/// A document that this copy could not take, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// A stable name of the reason.
-    pub reason: String,
-    /// The reason in a sentence.
-    pub detail: String,
-    /// Since when, microseconds since 1970.
-    pub since: i64,
-    /// The entry it came with, if it came with one.
-    pub position: Option<Position>,
-}
-
-/// Versions that a synchronization left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cut {
-    /// Versions below this number were left out.
-    pub below: u64,
-    /// How many.
-    pub versions: u64,
-    /// The snapshot of that synchronization.
-    pub at: Timestamp,
-    /// The `max_versions` it was made with.
-    pub versions_max: u64,
 }

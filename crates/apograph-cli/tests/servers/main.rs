@@ -18,3 +18,5 @@ mod exact;
 mod killed;
 mod operator;
 mod process;
+mod verify;
+mod why;

@@ -132,7 +132,7 @@ impl Drop for Server {
 
 pub(crate) fn apograph() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apograph"));
-    for variable in ["SERVER", "TOKEN_FILE", "DATABASE", "AGAINST_TOKEN_FILE"] {
+    for variable in ["SERVER", "TOKEN_FILE", "DATABASE", "AGAINST_TOKEN_FILE", "ON_TOKEN_FILE"] {
         command.env_remove(format!("APOGRAPH_{variable}"));
     }
     command

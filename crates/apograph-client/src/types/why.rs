@@ -217,7 +217,7 @@ pub enum Cause {
         #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
         live: Option<VersionRef>,
     },
-    /// A synchronization left this version out.
+    /// A synchronization did not bring this version: it brought the newest ones.
     Cut {
         /// What it left out.
         cut: CutView,
@@ -582,29 +582,23 @@ pub enum BytesView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QuarantineView {
-    /// A stable name of the reason.
+    /// Why.
     pub reason: String,
-    /// The reason in a sentence.
-    pub detail: String,
-    /// Since when, microseconds since 1970.
-    pub since: i64,
-    /// The entry it came with, if it came with one.
+    /// The snapshot it was part of.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub at: Timestamp,
+    /// Somebody looked at it and lets it be, for this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub position: Option<Position>,
+    pub dropped: Option<String>,
 }
 
-/// What a synchronization left out of a document's history.
+/// What no synchronization brought of a document's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CutView {
-    /// Versions below this number were left out.
-    pub below: u64,
-    /// How many.
-    pub versions: u64,
+    /// The oldest version that was brought whole: of those below, only numbers and ids are here.
+    pub kept_from: u64,
     /// The snapshot of that synchronization.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub at: Timestamp,
-    /// The `max_versions` it was made with.
-    pub versions_max: u64,
 }

@@ -17,8 +17,8 @@ pub(super) fn cause(asked: Asked, held: &Held, source: Option<&Held>) -> Cause {
     if head.state == State::Purged {
         return purged(knows, head);
     }
-    if let Asked::Version(number) = asked {
-        return version(number, held, knows, head);
+    if matches!(asked, Asked::Version(_)) {
+        return version(held, knows, head);
     }
     match head.state {
         State::Trashed => match head.moved_to.clone() {
@@ -32,10 +32,7 @@ pub(super) fn cause(asked: Asked, held: &Held, source: Option<&Held>) -> Cause {
     }
 }
 
-fn version(number: u64, held: &Held, knows: &Held, head: &HeadView) -> Cause {
-    if let Some(cut) = held.cut.as_ref().filter(|cut| number < cut.below) {
-        return Cause::Cut { cut: cut.clone() };
-    }
+fn version(held: &Held, knows: &Held, head: &HeadView) -> Cause {
     // Whether there was such a version, a server of published documents cannot tell.
     let may_be = knows.view == View::Published || knows.version.is_some();
     match held.view {

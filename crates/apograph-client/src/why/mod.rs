@@ -15,7 +15,8 @@ mod words;
 use apograph_format::{Kind, Timestamp, Uri, VersionRef, View};
 
 use crate::types::{
-    Asked, BytesView, Cause, Evidence, HeadView, Held, LinkState, LinkStatus, Reason, Standing, WhyAnswer,
+    Asked, BytesView, Cause, CutView, Evidence, HeadView, Held, LinkState, LinkStatus, Reason, Standing,
+    WhyAnswer,
 };
 
 /// A server that did not answer.
@@ -80,6 +81,16 @@ fn first_cause(asked: Asked, held: &Held, source: Option<&Held>) -> Cause {
     let must_match = source.and_then(|source| Some((source, what_must_match(asked, held, source)?)));
     if let Some(cause) = must_match.and_then(|(source, view)| arrival::difference(view, held, source)) {
         return cause;
+    }
+    let is_cut = |cut: &&CutView| {
+        let number = match asked {
+            Asked::Version(number) => Some(number),
+            Asked::Live | Asked::Working => held.version.map(|version| version.number),
+        };
+        number.is_some_and(|number| number < cut.kept_from)
+    };
+    if let Some(cut) = held.cut.as_ref().filter(is_cut) {
+        return Cause::Cut { cut: cut.clone() };
     }
     match (&held.version, &held.bytes) {
         (Some(_), Some(BytesView::Missing { what })) => Cause::ContentMissing { what: what.clone() },

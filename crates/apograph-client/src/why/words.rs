@@ -28,8 +28,10 @@ impl Place<'_> {
                     || format!("its change of {}", changed.to_rfc3339()),
                     |change| change_in_words(change, "its"),
                 );
-                let to_go = entries_to_go
-                    .map_or_else(String::new, |entries| format!(", {entries} further on in the journal"));
+                let to_go = entries_to_go.map_or_else(String::new, |entries| match entries {
+                    1 => " (one journal entry to go)".to_owned(),
+                    entries => format!(" ({entries} journal entries to go)"),
+                });
                 format!("{what} has not arrived{to_go}; what is here ends at {}", at(*visible))
             }
             Cause::WaitingForContent { change, entries_arrived, entries } => {
@@ -90,14 +92,18 @@ impl Place<'_> {
                 format!("this server holds only the live version of each document; {live}")
             }
             Cause::Cut { cut } => format!(
-                "the synchronization of {} brought the newest {} versions and left out {}, those below {}",
+                "the synchronization of {} brought versions from {} on; of older ones only numbers and ids are here",
                 at(cut.at),
-                cut.versions_max,
-                cut.versions,
-                cut.below
+                cut.kept_from
             ),
             Cause::Quarantined { quarantined } => {
-                format!("it is held back here: {} ({})", quarantined.detail, quarantined.reason)
+                let dropped = quarantined.dropped.as_ref();
+                let dropped = dropped.map_or_else(String::new, |why| format!("; somebody lets it be: {why}"));
+                format!(
+                    "it could not be taken in the synchronization of {} and is held back: {}{dropped}",
+                    at(quarantined.at),
+                    quarantined.reason
+                )
             }
             Cause::ContentMissing { what } => {
                 format!("the document is here, but not the bytes of {what}: purged, or not yet brought")
@@ -176,9 +182,9 @@ impl Place<'_> {
                 "read it where everything is: apograph get {uri} --version N{}",
                 self.at_primary()
             )),
-            Cause::Cut { .. } => {
-                Some("synchronize with a larger max_versions, or read it at the source".to_owned())
-            }
+            Cause::Cut { .. } => Some(
+                "read it at the source, or synchronize again in full with a larger max_versions".to_owned(),
+            ),
             Cause::Quarantined { .. } => Some("repair the cause, then let it be tried again".to_owned()),
             Cause::ContentMissing { .. } | Cause::Damaged { .. } => {
                 Some("see Damage in docs/operate/lag-and-proof.md".to_owned())
@@ -188,7 +194,10 @@ impl Place<'_> {
                 self.source_url()
             )),
             Cause::NotFollowing { state, .. } => Some(match state {
-                LinkState::Paused => "let the link go on".to_owned(),
+                LinkState::Paused => format!("let the link go on: apograph resume{}", self.at_here()),
+                LinkState::Planning | LinkState::Transferring | LinkState::Installing => {
+                    format!("wait: it synchronizes; see how far it is: {}", self.status())
+                }
                 LinkState::Stopped => {
                     "repair what the reason names; the link asks again by itself".to_owned()
                 }
@@ -242,6 +251,11 @@ impl Place<'_> {
     fn status(&self) -> String {
         let url = self.here.and_then(|here| here.server.url.as_deref());
         url.map_or_else(|| "apograph status".to_owned(), |url| format!("apograph status --server {url}"))
+    }
+
+    fn at_here(&self) -> String {
+        let url = self.here.and_then(|here| here.server.url.as_deref());
+        url.map_or_else(String::new, |url| format!(" --server {url}"))
     }
 
     fn source_is_primary(&self) -> bool {

@@ -15,10 +15,10 @@ impl From<ReadError> for Refused {
             }
             ReadError::Ahead { visible, .. } => Code::Ahead.because(detail).with("visible", visible.0),
             ReadError::NoSuchView { .. } => Code::NoSuchView.because(detail),
+            ReadError::Erased { uri } => Code::Erased.because(detail).with("uri", uri.as_str()),
             ReadError::NotBrought { uri, kept_from, .. } => {
                 Code::NotBrought.because(detail).with("uri", uri.as_str()).with("kept_from", kept_from)
             }
-            ReadError::Erased { uri } => Code::Erased.because(detail).with("uri", uri.as_str()),
             ReadError::Store(error) => super::failed_by(Cause::of_store(&error), &error),
         }
     }

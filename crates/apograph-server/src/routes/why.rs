@@ -109,16 +109,10 @@ fn held(database: &Database, inquiry: &Inquiry) -> Result<types::Held, apograph:
         missing: search(found.missing),
         quarantined: found.quarantined.map(|held| types::QuarantineView {
             reason: held.reason,
-            detail: held.detail,
-            since: held.since,
-            position: held.position,
+            at: held.at,
+            dropped: held.dropped,
         }),
-        cut: found.cut.map(|cut| types::CutView {
-            below: cut.below,
-            versions: cut.versions,
-            at: cut.at,
-            versions_max: cut.versions_max,
-        }),
+        cut: found.cut.map(|cut| types::CutView { kept_from: cut.kept_from, at: cut.at }),
     })
 }
 

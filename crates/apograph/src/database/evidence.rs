@@ -62,8 +62,8 @@ impl Database {
             last_change,
             pending,
             missing,
-            quarantined: None,
-            cut: None,
+            quarantined: store.quarantined(uri, at)?,
+            cut: store.cut_versions(uri, at)?,
         })
     }
 
@@ -177,7 +177,7 @@ fn recorded(entry: &Entry, facts: &TransactionFacts, change: &Change, contents_e
 /// Bytes that are gone or not what they were are evidence; another failure is one of this request.
 fn unreadable(what: &'static str, error: ReadError) -> Result<VersionBytes, ReadError> {
     match error {
-        ReadError::Erased { .. } => Ok(VersionBytes::Missing { what }),
+        ReadError::Erased { .. } | ReadError::NotBrought { .. } => Ok(VersionBytes::Missing { what }),
         ReadError::Store(error) if Cause::of_store(&error) == Cause::Damage => {
             tracing::warn!(%error, "{what} cannot be read");
             Ok(VersionBytes::Damaged { reason: format!("{what}; the server's log says how it shows") })

@@ -328,7 +328,9 @@ impl Export {
     /// What the error says may name files, and is not for everybody: the log has it.
     fn damage(&self, error: ReadError) -> Result<&'static str, ReadError> {
         match error {
-            ReadError::Erased { .. } if self.lists_damage => Ok("bytes are not here"),
+            ReadError::Erased { .. } | ReadError::NotBrought { .. } if self.lists_damage => {
+                Ok("bytes are not here")
+            }
             ReadError::Store(error) if self.lists_damage && Cause::of_store(&error) == Cause::Damage => {
                 tracing::warn!(database = self.database.name(), %error, "an export met damage");
                 Ok("stored bytes are not what they were")
