@@ -1,7 +1,8 @@
-//! Checks of the project itself: `cargo xtask layers`, `cargo xtask docs`, `cargo xtask check` for both; and a measurement,
-//! `cargo xtask import-rate`.
+//! Checks of the project itself: `cargo xtask layers`, `cargo xtask docs`, `cargo xtask check` for both; and measurements,
+//! `cargo xtask import-rate`, `cargo xtask documents` and `cargo xtask sync-runs`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for the terminal")]
 
+mod bench;
 mod docs;
 mod import_rate;
 mod layers;
@@ -15,8 +16,11 @@ type Check = fn(&Path) -> Vec<String>;
 fn main() -> ExitCode {
     let checks: &[(&str, Check)] = &[("layers", layers::check), ("docs", docs::check)];
     let wanted = std::env::args().nth(1).unwrap_or_default();
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    if bench::COMMANDS.contains(&wanted.as_str()) {
+        return bench::run(&root(), &wanted, &arguments);
+    }
     if wanted == "import-rate" {
-        let arguments: Vec<String> = std::env::args().skip(2).collect();
         return match import_rate::run(&root(), &arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
     }
     if wanted != "check" && !checks.iter().any(|(name, _)| *name == wanted) {
         eprintln!("usage: cargo xtask layers | docs | check | import-rate REPO [BRANCH] [--copies]");
+        eprintln!("       cargo xtask documents --help | sync-runs --help");
         return ExitCode::from(2);
     }
     let mut faults = 0;

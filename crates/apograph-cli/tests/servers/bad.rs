@@ -2,7 +2,6 @@
 
 mod disk;
 mod folders;
-mod proxy;
 mod requests;
 mod sources;
 

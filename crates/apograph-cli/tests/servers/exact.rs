@@ -8,7 +8,7 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use super::collection::{Collection, Commit};
-use super::process::{Server, done, eventually};
+use super::process::{Server, done, eventually, files};
 
 /// Equal by `verify`, equal exports, equal journals; the published view of the primary is what a staging server holds.
 /// Exempt: the `_` before the name of the open segment.
@@ -131,13 +131,4 @@ pub(crate) fn check_absent(server: &Server, canary: &[u8]) {
         let found = bytes.windows(canary.len()).any(|window| window == canary);
         assert!(!found, "{} holds what was never published", path.display());
     }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-        let path = entry.path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found
 }

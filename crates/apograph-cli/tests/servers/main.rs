@@ -12,11 +12,12 @@
 )]
 
 mod bad;
-mod collection;
 mod contents;
 mod exact;
 mod killed;
 mod operator;
-mod process;
 mod verify;
 mod why;
+
+/// Servers as processes and a collection to import are shared with the runs of `cargo xtask sync-runs`.
+use apograph_bench::{collection, process};

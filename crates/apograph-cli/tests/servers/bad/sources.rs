@@ -1,12 +1,11 @@
 //! Sources that are no Apograph, are another database, or have a bad line.
 
-use std::fs;
 use std::path::Path;
 
+use apograph_bench::proxy::{Line, Proxy};
 use serde_json::Value;
 
 use super::super::process::{Server, done, eventually};
-use super::proxy::{Line, Proxy};
 use super::{check, check_equal, export, put, refused};
 
 const HTML: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 12\r\n\r\n<html></html";
@@ -26,16 +25,8 @@ fn primary(root: &Path, name: &'static str) -> Server {
 /// A replica whose source is at the proxy, with the token of `of`.
 fn replica(root: &Path, name: &'static str, of: &Server, proxy: &Proxy) -> Server {
     let server = Server::init(root, name, "replica", Some((of, "link-replica")), 0);
-    point(&server, proxy.port, of);
+    server.point(proxy.port, of);
     server
-}
-
-fn point(server: &Server, port: u16, of: &Server) {
-    let path = server.folder.join("server.json");
-    let mut settings: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    settings["databases"]["main"]["source"]["url"] = format!("http://127.0.0.1:{port}").into();
-    settings["databases"]["main"]["source"]["token_file"] = of.token("link-replica").to_string_lossy().into();
-    fs::write(&path, serde_json::to_vec(&settings).unwrap()).unwrap();
 }
 
 /// Waits until the link into the server stands like this, and says why in words that begin with `code:`.
@@ -110,7 +101,7 @@ fn a_source_that_is_another_database() {
     copy.wait();
     link_says(&copy, "stopped", "denied");
     copy.stop();
-    point(&copy, proxy.port, &other);
+    copy.point(proxy.port, &other);
     copy.start();
     copy.wait();
     link_says(&copy, "stopped", "other-database");
@@ -122,7 +113,7 @@ fn a_source_that_is_another_database() {
     copy.stop();
 
     proxy.switch(Line::To(one.port));
-    point(&copy, proxy.port, &one);
+    copy.point(proxy.port, &one);
     put(&one, "/one/more", "{}");
     copy.start();
     copy.wait();

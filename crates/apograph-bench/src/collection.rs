@@ -8,41 +8,60 @@ use std::process::{Command, Stdio};
 use super::process::done;
 
 /// A bare repository.
-pub(crate) struct Collection {
-    pub(crate) path: PathBuf,
-    pub(crate) branch: &'static str,
+#[derive(Debug)]
+pub struct Collection {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The branch whose history counts.
+    pub branch: &'static str,
 }
 
 /// What git says of a commit.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Commit {
-    pub(crate) author: String,
-    pub(crate) time_s: i64,
-    pub(crate) message: String,
+pub struct Commit {
+    /// Name and address.
+    pub author: String,
+    /// Author time, seconds since 1970.
+    pub time_s: i64,
+    /// Without the white space at its end.
+    pub message: String,
+}
+
+/// The bundle of the real collection: what `APOGRAPH_BUNDLE` names, or beside the project.
+pub fn bundle() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/rfcs.bundle");
+    let bundle = std::env::var_os("APOGRAPH_BUNDLE").map_or(beside, PathBuf::from);
+    bundle.exists().then_some(bundle)
 }
 
 impl Collection {
     /// The real collection, or a small one with the same kinds of things in it.
-    pub(crate) fn bare(root: &Path) -> Collection {
+    pub fn bare(root: &Path) -> Collection {
         let path = root.join("collection.git");
-        let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/rfcs.bundle");
-        if bundle.exists() {
-            done(Command::new("git").args(["clone", "-q", "--bare"]).arg(&bundle).arg(&path));
-        } else {
+        let Some(real) = Collection::real(&path) else {
             println!("rfcs.bundle is not there: a small repository instead");
             small(&path);
-        }
-        Collection { path, branch: "master" }
+            return Collection { path, branch: "master" };
+        };
+        real
     }
 
-    pub(crate) fn git(&self, arguments: &[&str]) -> Command {
+    /// The real collection as a bare repository at this path, if it is there.
+    pub fn real(path: &Path) -> Option<Collection> {
+        let bundle = bundle()?;
+        done(Command::new("git").args(["clone", "-q", "--bare"]).arg(bundle).arg(path));
+        Some(Collection { path: path.to_owned(), branch: "master" })
+    }
+
+    /// A git command in it.
+    pub fn git(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.path).args(["-c", "core.quotePath=false"]).args(arguments);
         command
     }
 
     /// Every commit of the branch, by its name.
-    pub(crate) fn commits(&self) -> BTreeMap<String, Commit> {
+    pub fn commits(&self) -> BTreeMap<String, Commit> {
         let format = "--format=%H%x00%an <%ae>%x00%at%x00%B%x01";
         let log = done(&mut self.git(&["log", "--encoding=UTF-8", format, self.branch])).stdout;
         let log = String::from_utf8_lossy(&log).into_owned();
@@ -58,7 +77,7 @@ impl Collection {
     }
 
     /// Every file at the head of the branch: path and bytes.
-    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let tree = done(&mut self.git(&["ls-tree", "-r", "-z", self.branch])).stdout;
         let tree = String::from_utf8(tree).unwrap();
         let mut batch =

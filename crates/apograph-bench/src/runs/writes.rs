@@ -1,0 +1,142 @@
+//! A copy comes to equality while the primary takes a thousand transactions a second.
+//!
+//! Undisturbed times, with the copy stopped, and disturbed times alternate, so that both see the same machine. A
+//! transfer that is stopped goes on where it was.
+
+use std::time::{Duration, Instant};
+
+use super::load::RESIDENT_MIB_MAX;
+use super::{Copy, Stage};
+use crate::figures::{Report, Unit};
+use crate::writer::{Phase, Writer, Written};
+
+/// Left out at the beginning of every phase.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How often memory is looked at.
+const SAMPLE: Duration = Duration::from_millis(250);
+/// A memory that is flat does not grow by more than this from the middle to the end, in hundredths.
+const GROWTH_PERCENT_MAX: f64 = 15.0;
+
+/// Resident memory over time, in MiB.
+#[derive(Debug, Default)]
+struct Memory {
+    primary: Vec<u64>,
+    copy: Vec<u64>,
+}
+
+/// Runs it.
+pub(super) fn run(stage: &mut Stage) -> Report {
+    let mut report = Report::new("writes", stage.scale.documents);
+    // A full transfer that went before says how fast the line may be so that this one lasts.
+    let Some((full_copy, full)) = stage.full_copy(&mut report) else { return report };
+    full_copy.server.stop();
+    stage.keep_journal(stage.scale.writes_retention_bytes);
+    let copy = Copy::new(stage, "beside-writes");
+    let rate = full.traffic.bytes() / stage.scale.writes_seconds.max(1);
+    copy.proxy.throttle(Some(rate));
+    report.figure("the line", rate as f64, Unit::Bytes);
+    stage.primary.forget_peak();
+
+    let writer = Writer::start(&stage.primary, stage.scale.writes_per_second);
+    let mut memory = Memory::default();
+    let started = Instant::now();
+    let disturbed = alternate(stage, &copy, &writer, &mut memory);
+    report.figure("time until the copy followed", started.elapsed().as_secs_f64(), Unit::Seconds);
+    report.figure("of it with the copy running", disturbed.as_secs_f64(), Unit::Seconds);
+    copy.proxy.throttle(None);
+    writer.phase(Phase::Between);
+    // It follows while writes go on, and some more.
+    watch(stage, &copy, &mut memory, stage.scale.phase * 2);
+    let follows = !copy.is_underway();
+    report.check(
+        "the copy follows while writes go on",
+        follows,
+        if follows { String::new() } else { copy.told() },
+    );
+    let written = writer.stop();
+    report.outcome("the copy reaches the last write", copy.until_it_follows(stage));
+    report.outcome("the copy is equal", copy.verify(stage));
+    match written {
+        Ok(written) => latencies(&written, stage, &mut report),
+        Err(error) => report.check("every write is taken", false, error.to_string()),
+    }
+    memory.figures(stage, &mut report);
+    copy.server.stop();
+    stage.keep_journal(stage.scale.retention_bytes);
+    full_copy.server.start();
+    full_copy.server.wait();
+    stage.full = Some((full_copy, full));
+    report
+}
+
+/// Phases until the copy follows; answers how long the copy ran.
+fn alternate(stage: &Stage, copy: &Copy, writer: &Writer, memory: &mut Memory) -> Duration {
+    let mut disturbed = Duration::ZERO;
+    let end = Instant::now() + Duration::from_secs(600 + stage.scale.writes_seconds * 10);
+    while Instant::now() < end {
+        settle(writer);
+        writer.phase(Phase::Undisturbed);
+        watch(stage, copy, memory, stage.scale.phase);
+        let started = Instant::now();
+        copy.server.start();
+        copy.server.wait();
+        settle(writer);
+        writer.phase(Phase::Disturbed);
+        watch(stage, copy, memory, stage.scale.phase * 2);
+        disturbed += started.elapsed();
+        if !copy.is_underway() {
+            break;
+        }
+        writer.phase(Phase::Between);
+        copy.server.stop();
+    }
+    disturbed
+}
+
+fn settle(writer: &Writer) {
+    writer.phase(Phase::Between);
+    std::thread::sleep(SETTLE);
+}
+
+/// Waits, and notes memory.
+fn watch(stage: &Stage, copy: &Copy, memory: &mut Memory, duration: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        memory.primary.push(stage.primary.resident_mib());
+        if copy.server.process_id().is_some() {
+            memory.copy.push(copy.server.resident_mib());
+        }
+        std::thread::sleep(SAMPLE);
+    }
+}
+
+fn latencies(written: &Written, stage: &Stage, report: &mut Report) {
+    for (name, phase) in [("undisturbed", Phase::Undisturbed), ("disturbed", Phase::Disturbed)] {
+        report.figure(format!("{name}: commits"), written.commits(phase) as f64, Unit::Count);
+        for percent in [50.0, 90.0, 99.0, 99.9] {
+            let value = written.percentile_ms(phase, percent);
+            report.figure(format!("{name}: commit latency p{percent}"), value, Unit::Milliseconds);
+        }
+    }
+    let ratio =
+        written.percentile_ms(Phase::Disturbed, 99.0) / written.percentile_ms(Phase::Undisturbed, 99.0);
+    let bound = stage.scale.is_measured.then_some(2.0);
+    report.bounded("commit latency p99, disturbed by undisturbed", ratio, Unit::Ratio, bound);
+}
+
+impl Memory {
+    fn figures(&self, stage: &Stage, report: &mut Report) {
+        let measured = stage.scale.is_measured;
+        for (name, samples) in [("primary", &self.primary), ("copy", &self.copy)] {
+            let half = samples.len() / 2;
+            let peak = |samples: &[u64]| samples.iter().copied().max().unwrap_or(0) as f64;
+            let (first, second) = (peak(&samples[..half]), peak(&samples[half..]));
+            let bound = measured.then_some(RESIDENT_MIB_MAX);
+            report.bounded(format!("{name}: resident, first half"), first, Unit::Mebibytes, bound);
+            report.bounded(format!("{name}: resident, second half"), second, Unit::Mebibytes, bound);
+            let growth = 100.0 * (second / first.max(1.0) - 1.0);
+            let bound = measured.then_some(GROWTH_PERCENT_MAX);
+            report.bounded(format!("{name}: growth"), growth.max(0.0), Unit::Percent, bound);
+        }
+    }
+}
