@@ -62,6 +62,9 @@ struct SyncRuns {
     /// Of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// For comparison: the primary keeps its whole journal, and copies follow it from its beginning
+    #[arg(long)]
+    whole_journal: bool,
     /// Keep the servers' folders here, and use a primary that is here already
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -85,7 +88,10 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::SyncRuns(arguments) => arguments.run(),
+        // A run that meets something impossible panics, and has said so.
+        Command::SyncRuns(arguments) => {
+            std::thread::spawn(move || arguments.run()).join().unwrap_or(ExitCode::FAILURE)
+        }
     }
 }
 
@@ -116,7 +122,12 @@ impl SyncRuns {
     fn run(&self) -> ExitCode {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let root = self.dir.as_deref().unwrap_or(temporary.path());
-        let scale = Scale { partitions: self.partitions, seed: self.seed, ..Scale::large(self.documents) };
+        let scale = Scale {
+            partitions: self.partitions,
+            seed: self.seed,
+            whole_journal: self.whole_journal,
+            ..Scale::large(self.documents)
+        };
         std::fs::create_dir_all(root).expect("the folder for the servers");
         let mut stage = Stage::set_up(root, scale);
         let runs = if self.runs.is_empty() { Run::value_variants() } else { &self.runs };

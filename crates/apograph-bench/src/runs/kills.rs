@@ -54,7 +54,7 @@ fn kill(stage: &Stage, copy: &Copy) -> (u64, u64) {
         let mut random = Random::new(stage.scale.seed ^ 0xdead, number);
         let pause = stage.scale.kill_pause_ms;
         std::thread::sleep(Duration::from_millis(pause / 2 + random.below(pause)));
-        if !copy.is_underway() {
+        if !copy.is_underway(stage) {
             break;
         }
         let (victim, count) = match random.once_in(2) {

@@ -29,6 +29,8 @@ pub struct Scale {
     pub segment_bytes: u64,
     /// What is kept of it.
     pub retention_bytes: u64,
+    /// The primary keeps its whole journal: copies follow it from its beginning, and need not synchronize.
+    pub whole_journal: bool,
     /// SIGKILLs during a transfer.
     pub kills: u64,
     /// About the time between two of them.
@@ -75,6 +77,7 @@ impl Scale {
             seed: 1,
             segment_bytes: 4 << 20,
             retention_bytes: 16 << 20,
+            whole_journal: false,
             kills: 50,
             kill_pause_ms: 1000,
             killed_ratio_max: 1.1,
@@ -105,6 +108,12 @@ impl Scale {
     }
 }
 
+impl Scale {
+    fn retention(&self, bytes: u64) -> Option<u64> {
+        (!self.whole_journal).then_some(bytes)
+    }
+}
+
 impl Stage {
     /// Sets it up in this folder, or goes on with what is there.
     pub fn set_up(root: &Path, scale: Scale) -> Stage {
@@ -113,10 +122,7 @@ impl Stage {
         } else {
             Server::init(root, "primary", "primary", None, scale.partitions)
         };
-        primary.configure(|database| {
-            database["segment_bytes_max"] = scale.segment_bytes.into();
-            database["retention_bytes_max"] = scale.retention_bytes.into();
-        });
+        configure(&primary, scale.segment_bytes, scale.retention(scale.retention_bytes));
         primary.start();
         primary.wait();
         let documents = Documents::new(Corpus::load(), scale.seed, scale.documents);
@@ -145,7 +151,7 @@ impl Stage {
     }
 
     /// A copy that asks at this port.
-    pub fn replica(&self, name: &'static str, port: u16) -> Server {
+    pub(super) fn replica(&self, name: &'static str, port: u16) -> Server {
         let folder = self.root.join(name);
         if folder.exists() {
             std::fs::remove_dir_all(&folder).unwrap();
@@ -169,16 +175,16 @@ impl Stage {
     pub(super) fn keep_journal(&self, bytes: u64) {
         let segment_bytes = self.scale.segment_bytes.min(bytes / 2);
         self.primary.stop();
-        self.primary.configure(|database| {
-            database["segment_bytes_max"] = segment_bytes.into();
-            database["retention_bytes_max"] = bytes.into();
-        });
+        configure(&self.primary, segment_bytes, self.scale.retention(bytes));
         self.primary.start();
         self.primary.wait();
     }
 
     /// Makes the primary's journal begin behind these sequences, however little was written since.
     pub(super) fn prune_tightly(&self, behind: &[u64]) {
+        if self.scale.whole_journal {
+            return;
+        }
         self.keep_journal(TIGHT_BYTES);
         // A segment is closed when the next entry does not fit.
         for number in 0..3 {
@@ -192,7 +198,10 @@ impl Stage {
 
     /// Waits until the primary's journal begins behind these sequences; starts it anew when it would keep more for its
     /// store's sake.
-    pub fn prune(&self, behind: &[u64]) {
+    pub(super) fn prune(&self, behind: &[u64]) {
+        if self.scale.whole_journal {
+            return;
+        }
         let is_pruned = || {
             let status = self.primary.status();
             let starts = status.as_ref().map(journal_starts).unwrap_or_default();
@@ -210,6 +219,13 @@ impl Stage {
         self.primary.wait();
         eventually("the primary's journal is pruned", is_pruned);
     }
+}
+
+fn configure(primary: &Server, segment_bytes: u64, retention_bytes: Option<u64>) {
+    primary.configure(|database| {
+        database["segment_bytes_max"] = segment_bytes.into();
+        database["retention_bytes_max"] = retention_bytes.into();
+    });
 }
 
 /// Copies a folder with everything in it.

@@ -11,6 +11,9 @@ use crate::figures::{Report, Unit};
 use crate::process::Server;
 use crate::proxy::{Line, Proxy, Traffic};
 
+/// A copy that follows may be behind by this much of the primary's history.
+const MOMENT_MICROSECONDS: u64 = 3_000_000;
+
 /// A replica of the stage's primary, and the line to it.
 #[derive(Debug)]
 pub struct Copy {
@@ -78,10 +81,12 @@ impl Copy {
         Err(format!("not within {} s: {last}", patience.as_secs()))
     }
 
-    /// Whether it is in the middle of something.
-    pub fn is_underway(&self) -> bool {
-        let status = self.server.status();
-        !status.as_ref().and_then(link).is_some_and(|link| link.state == LinkState::Following)
+    /// Whether it is still on its way: it does not follow, or is behind by more than a moment.
+    pub fn is_underway(&self, stage: &Stage) -> bool {
+        let Some((primary, status)) = stage.primary.status().zip(self.server.status()) else { return true };
+        let behind = visible(&primary).saturating_sub(visible(&status));
+        let is_following = link(&status).is_some_and(|link| link.state == LinkState::Following);
+        !is_following || behind > MOMENT_MICROSECONDS
     }
 
     /// What its link says of itself.

@@ -33,8 +33,8 @@ pub(super) fn run(stage: &mut Stage) -> Report {
     stage.keep_journal(stage.scale.writes_retention_bytes);
     let copy = Copy::new(stage, "beside-writes");
     let rate = full.traffic.bytes() / stage.scale.writes_seconds.max(1);
-    copy.proxy.throttle(Some(rate));
-    report.figure("the line", rate as f64, Unit::Bytes);
+    copy.server.configure(|database| database["source"]["throttle_bytes_per_second"] = rate.max(1).into());
+    report.figure("throttle of the link, in a second", rate as f64, Unit::Bytes);
     stage.primary.forget_peak();
 
     let writer = Writer::start(&stage.primary, stage.scale.writes_per_second);
@@ -43,11 +43,10 @@ pub(super) fn run(stage: &mut Stage) -> Report {
     let disturbed = alternate(stage, &copy, &writer, &mut memory);
     report.figure("time until the copy followed", started.elapsed().as_secs_f64(), Unit::Seconds);
     report.figure("of it with the copy running", disturbed.as_secs_f64(), Unit::Seconds);
-    copy.proxy.throttle(None);
     writer.phase(Phase::Between);
     // It follows while writes go on, and some more.
     watch(stage, &copy, &mut memory, stage.scale.phase * 2);
-    let follows = !copy.is_underway();
+    let follows = !copy.is_underway(stage);
     report.check(
         "the copy follows while writes go on",
         follows,
@@ -84,7 +83,7 @@ fn alternate(stage: &Stage, copy: &Copy, writer: &Writer, memory: &mut Memory) -
         writer.phase(Phase::Disturbed);
         watch(stage, copy, memory, stage.scale.phase * 2);
         disturbed += started.elapsed();
-        if !copy.is_underway() {
+        if !copy.is_underway(stage) {
             break;
         }
         writer.phase(Phase::Between);
