@@ -35,7 +35,7 @@ pub(super) async fn get(
     let reading = reading::begin(&database, &headers, &asked).await?;
     let read = move || {
         let document = read_document(&database, &uri, &reading)?;
-        let body = short_text(&database, &document);
+        let body = short_text(&database, &document)?;
         Ok::<_, Refused>((document, body))
     };
     let (document, body) = app.blocking(read).await?;
@@ -109,15 +109,17 @@ pub(super) async fn delete(
     commit::answer(&commit::commit(&database, transaction).await?)
 }
 
-/// The content, if it is short and text. One that cannot be read is left to `contents`, which says why.
-fn short_text(database: &Database, document: &Document) -> Option<String> {
-    let content = document.version.content.as_ref()?;
-    if content.bytes > INLINE_CONTENT_BYTES_MAX {
-        return None;
+/// The content, if it is short and text. One that is not here is left to `contents`, which says why; one that is damaged
+/// is a damaged document.
+fn short_text(database: &Database, document: &Document) -> Result<Option<String>, ReadError> {
+    let short = document.version.content.as_ref().filter(|content| content.bytes <= INLINE_CONTENT_BYTES_MAX);
+    let Some(content) = short else { return Ok(None) };
+    match database
+        .content(&document.uri, content, 0..content.bytes)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    {
+        Ok(pieces) => Ok(String::from_utf8(pieces.concat()).ok()),
+        Err(error @ ReadError::Store(_)) => Err(error),
+        Err(_) => Ok(None),
     }
-    let mut bytes = Vec::new();
-    for piece in database.content(&document.uri, content, 0..content.bytes).ok()? {
-        bytes.extend_from_slice(&piece.ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
