@@ -9,6 +9,7 @@ pub mod document;
 pub mod handshake;
 pub mod health;
 pub mod history;
+pub mod import;
 pub mod link;
 pub mod list;
 pub mod problem;
@@ -23,6 +24,7 @@ pub use document::{ContentView, DocumentAnswer, DocumentRequest, DocumentView, L
 pub use handshake::Handshake;
 pub use health::Health;
 pub use history::{HistoryItem, HistoryPage};
+pub use import::{ImportAnswer, ImportDone, ImportProgress, ImportQuery};
 pub use link::{
     LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkProof, LinkReport, LinkState, LinkStatus,
     ReportAnswer, ReportDigest, ReportPartition,
