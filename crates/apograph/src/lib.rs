@@ -20,8 +20,8 @@ pub use apograph_journal as journal;
 pub use database::open::OpenError;
 pub use database::synchronize;
 pub use database::{
-    ContentReader, Database, Export, Feed, Handshake, Import, ImportProgress, ImportRequest, Imported, PROTOCOL,
-    PendingCommit,
+    ContentReader, Database, Export, Feed, Handshake, Import, ImportProgress, ImportRequest, Imported,
+    PROTOCOL, PendingCommit,
 };
 pub use folder::Folder;
 pub use role::Role;

@@ -12,8 +12,8 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::joined;
 use super::git::{GitError, Import, ImportError, MainLine, Oid, Repository, Skipped};
+use super::joined;
 use super::transaction::{COMMIT_BYTES_MAX, RequestError, Requests};
 use crate::failure::Failure;
 

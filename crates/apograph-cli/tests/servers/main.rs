@@ -16,4 +16,5 @@ mod collection;
 mod contents;
 mod exact;
 mod killed;
+mod ndjson;
 mod process;

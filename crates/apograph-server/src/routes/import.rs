@@ -22,10 +22,10 @@ use super::commit;
 use crate::app::App;
 use crate::limits::{IMPORT_ANSWERS_MAX, IMPORT_GROUP_BYTES};
 use crate::problem::{Answer, Code, Refused};
+use crate::request::json;
 use crate::request::lines::Lines;
 use crate::request::params::{self, Params};
 use crate::request::path::InDatabase;
-use crate::request::json;
 use crate::tokens::Principal;
 
 /// Loads an export, or only says whether the database would take it.

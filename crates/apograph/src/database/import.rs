@@ -197,7 +197,12 @@ impl Import {
     ) -> Result<(), ImportError> {
         let mut loading = match self.loading.take() {
             Some(loading) if loading.uri == uri => loading,
-            _ => Loading { after: self.came_before(&uri, version.version.number)?, uri, kind, versions: Vec::new() },
+            _ => Loading {
+                after: self.came_before(&uri, version.version.number)?,
+                uri,
+                kind,
+                versions: Vec::new(),
+            },
         };
         loading.versions.push(version);
         self.batch.items += 1;

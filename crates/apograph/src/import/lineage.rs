@@ -93,7 +93,10 @@ fn rules(kind: Kind, head: &Head, lineage: &Lineage, live: Option<Hash>) -> [(bo
             "`versions` is the number of the last one",
         ),
         (head.live.is_some() == is_public, "a version is live exactly when the document is published"),
-        (head.live.map(|live| live.id) == live.filter(|_| head.live.is_some()), "the live version is one of them"),
+        (
+            head.live.map(|live| live.id) == live.filter(|_| head.live.is_some()),
+            "the live version is one of them",
+        ),
         (
             !is_public || (head.state == State::Published) == (head.live == head.working),
             "`published` means that the working version is live",

@@ -98,7 +98,16 @@ mod tests {
             let place = ImportPosition { open, ..place };
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for bad in ["", "1:2:3", "1:2:3:4:5", "1:2:3:4:5:6:x", "1:2:3:4:5:6:7:8", "a:2:3:4", "1:2:3:4:END", "-1:2:3:4"] {
+        for bad in [
+            "",
+            "1:2:3",
+            "1:2:3:4:5",
+            "1:2:3:4:5:6:x",
+            "1:2:3:4:5:6:7:8",
+            "a:2:3:4",
+            "1:2:3:4:END",
+            "-1:2:3:4",
+        ] {
             assert!(bad.parse::<ImportPosition>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,9 @@ use apograph_format::limits::CHUNK_BYTES_MAX;
 use apograph_format::{Content, Hash, Head, Kind, State, Uri, VersionRef, View};
 
 use super::line::{self, End, Line, VersionLine, check_format};
-use super::{ImportPosition, LEFT_OUT_PREFIX, LineError, LineFault, Lineage, OpenDocument, check_head, check_version};
+use super::{
+    ImportPosition, LEFT_OUT_PREFIX, LineError, LineFault, Lineage, OpenDocument, check_head, check_version,
+};
 use crate::Database;
 use crate::error::LoadRefusal;
 use crate::spool::Spool;
@@ -267,7 +269,8 @@ impl Reader {
 
     /// In the published view a version is a document of its own.
     fn begin_published(&mut self, line: &VersionLine) -> Result<(), LineFault> {
-        let kind = line.kind.ok_or_else(|| LineFault::Members { reason: "the kind is missing".to_owned() })?;
+        let kind =
+            line.kind.ok_or_else(|| LineFault::Members { reason: "the kind is missing".to_owned() })?;
         self.follow(&line.uri)?;
         self.position.documents += 1;
         let live = VersionRef { number: line.version.number, id: line.id };
@@ -313,7 +316,10 @@ impl Reader {
         let version = &incoming.line.version;
         if incoming.line.uri != *uri || version.number != number || incoming.came != offset {
             let (uri, came) = (&incoming.line.uri, incoming.came);
-            return Err(unexpected(format!("the content of version {} of {uri} from {came} on", version.number)));
+            return Err(unexpected(format!(
+                "the content of version {} of {uri} from {came} on",
+                version.number
+            )));
         }
         let left = incoming.named.bytes - incoming.came;
         if bytes.len() as u64 != left.min(CHUNK_BYTES_MAX as u64) {
@@ -424,7 +430,11 @@ impl Reader {
         if document.is_left_out {
             return Some(Item::LeftOut { uri });
         }
-        document.is_purged.then(|| Item::Purged { uri, head: Box::new(purged(document.head)), meanwhile: true })
+        document.is_purged.then(|| Item::Purged {
+            uri,
+            head: Box::new(purged(document.head)),
+            meanwhile: true,
+        })
     }
 }
 

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use apograph::import::{End, Item, LINE_BYTES_MAX, LineError, LineFault, Reader, is_of_this_format, read_end};
+use apograph::import::{
+    End, Item, LINE_BYTES_MAX, LineError, LineFault, Reader, is_of_this_format, read_end,
+};
 use apograph_client::format::View;
 use indicatif::ProgressBar;
 

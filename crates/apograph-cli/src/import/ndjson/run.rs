@@ -89,24 +89,35 @@ impl Run {
             versions_total: self.file.end.versions,
             ..Summary::default()
         };
-        let position = self.ask().await?;
-        summary.versions_before = position.map_or(0, |position| position.versions);
-        let is_there = position.is_some_and(|position| position.open == OpenDocument::End);
+        let mut position = self.ask().await?;
         if self.dry_run || position.is_none() {
             let contents = self.check(output).await?;
             summary.view = contents.view;
             if self.dry_run {
                 summary.plan(contents, position.as_ref());
+                return Ok(summary);
             }
         }
-        if !self.dry_run && !is_there {
-            let done = self.transfer(position, output).await;
-            let done = done.map_err(|(versions, source)| Failure::Import {
-                done: versions.max(summary.versions_before),
-                what: "versions",
-                source: Box::new(source),
-            })?;
-            summary.add(done);
+        for tries in 0.. {
+            let versions_before = position.map_or(0, |position| position.versions);
+            summary.versions_before = versions_before;
+            if position.is_some_and(|position| position.open == OpenDocument::End) {
+                break;
+            }
+            match self.transfer(position, output).await {
+                Ok(done) => {
+                    summary.add(done);
+                    break;
+                }
+                // What a run before handed over landed only now.
+                Err((0, failure)) if tries < CURSOR_TRIES && is_cursor(&failure) => {
+                    position = self.ask().await?;
+                }
+                Err((versions, source)) => {
+                    let (done, source) = (versions.max(versions_before), Box::new(source));
+                    return Err(Failure::Import { done, what: "versions", source });
+                }
+            }
         }
         Ok(summary)
     }
@@ -130,12 +141,14 @@ impl Run {
             drop(sender);
             match answers.next().await {
                 Ok(_) => return Ok(position),
-                // What a run before handed over lands only now.
-                Err(ClientError::Problem(problem)) if problem.code == "cursor" && tries < CURSOR_TRIES => {
+                Err(error) => {
+                    let failure = Failure::from(error);
                     tries += 1;
+                    if !is_cursor(&failure) || tries > CURSOR_TRIES {
+                        return Err(failure);
+                    }
                     tokio::time::sleep(CURSOR_PAUSE).await;
                 }
-                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -191,6 +204,11 @@ impl Run {
             (Err(_), Err(failure)) | (Err(failure), Ok(())) => Err((versions, failure)),
         }
     }
+}
+
+/// The cursor stands elsewhere.
+fn is_cursor(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(ClientError::Problem(problem)) if problem.code == "cursor")
 }
 
 /// The sending thread: until the end of the file, or until the server takes no more.
@@ -271,7 +289,11 @@ impl Summary {
             text.push_str(&format!("token {token}\n"));
         }
         for (what, listed, total) in [
-            ("left out, because they name the servers of another database", &self.left_out, self.left_out_total),
+            (
+                "left out, because they name the servers of another database",
+                &self.left_out,
+                self.left_out_total,
+            ),
             (
                 "purged while the export was made, and purged here",
                 &self.purged_meanwhile,
