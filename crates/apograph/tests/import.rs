@@ -9,10 +9,8 @@ use apograph::format::{Hash, Head, Kind, Properties, State, Timestamp, Version, 
 use apograph::import::{LineFault, Reader};
 use apograph::transaction::{Action, ContentBytes, Load, LoadedVersion, Precondition, Transaction};
 use apograph::{Database, ImportRequest, Operation};
-use support::{
-    Lone, Servers, export, load, loadable, lock, operation, publish, put, put_content, transaction, trash,
-    uri,
-};
+use support::loading::{Lone, load, loadable};
+use support::{Servers, export, lock, operation, publish, put, put_content, transaction, trash, uri};
 
 const CANARY: &str = "CANARY-never-published";
 

@@ -27,6 +27,7 @@ use proptest::prelude::*;
 use documents::{Documents, No};
 use steps::{Step, canaries_in, steps};
 use support::Servers;
+use support::loading::{Lone, load, loadable};
 
 proptest! {
     // Nothing is left behind: what a failure shrinks to becomes a test of its own.
@@ -148,11 +149,11 @@ impl Run {
         let seed = self.states.len();
         for (name, view) in [("replica", View::Full), ("staging", View::Published)] {
             let export = support::export(&self.servers.database(name), view);
-            let lone = support::Lone::start(1 + (seed % 3) as u16);
-            let loaded = support::load(&lone.database, &export, 1 + seed % 5, 40 + seed % 50);
+            let lone = Lone::start(1 + (seed % 3) as u16);
+            let loaded = load(&lone.database, &export, 1 + seed % 5, 40 + seed % 50);
             assert_eq!(loaded.left_out.len(), 1, "the document of the server: {loaded:?}");
             let found = support::export(&lone.database, view);
-            assert_eq!(support::loadable(&found), support::loadable(&export), "{name}");
+            assert_eq!(loadable(&found), loadable(&export), "{name}");
             for view in View::ALL {
                 let key = support::digest_key(&lone.dir.path().join("lone"), view);
                 checks::check_digests(&lone.database, view, &key);
