@@ -50,10 +50,12 @@ pub(crate) enum Failure {
     #[error("the server does not run")]
     Open(#[source] Box<apograph_server::ServeError>),
     /// The import stopped; what arrived stays.
-    #[error("the import stopped after {done} commits; run it again to go on from there")]
+    #[error("the import stopped after {done} {what}; run it again to go on from there")]
     Import {
-        /// Commits that arrived, earlier runs included.
+        /// How many arrived, earlier runs included.
         done: u64,
+        /// Of what.
+        what: &'static str,
         /// Why.
         source: Box<Failure>,
     },
@@ -310,7 +312,7 @@ mod tests {
     fn causes_are_told_once() {
         let failure = Failure::file("/x/y")(io::Error::other("disk on fire"));
         assert_eq!(failure.to_text(), "error: this machine: /x/y cannot be used\n  because: disk on fire\n");
-        let failure = Failure::Import { done: 7, source: Box::new(failure) };
+        let failure = Failure::Import { done: 7, what: "commits", source: Box::new(failure) };
         assert_eq!(failure.causes(), ["/x/y cannot be used", "disk on fire"]);
         assert_eq!(failure.kind().exit_status(), 8);
     }

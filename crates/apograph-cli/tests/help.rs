@@ -62,8 +62,13 @@ fn every_verb_explains_itself() {
         assert!(output.status.success());
         compare(verb, &String::from_utf8(output.stdout).unwrap());
     }
-    for (verb, inner) in [("import", "git"), ("journal", "list"), ("journal", "show"), ("journal", "verify")]
-    {
+    for (verb, inner) in [
+        ("import", "git"),
+        ("import", "ndjson"),
+        ("journal", "list"),
+        ("journal", "show"),
+        ("journal", "verify"),
+    ] {
         let output = apograph(&[verb, inner, "--help"]);
         compare(&format!("{verb}-{inner}"), &String::from_utf8(output.stdout).unwrap());
     }

@@ -26,6 +26,11 @@ pub const BULK_IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 /// Bulk answers that wait for a client which sends everything before it reads; some 4 MiB.
 pub const BULK_ANSWERS_MAX: usize = 16_384;
 
+/// Lines of an export that are handed to a thread at once: few switches, and little memory beside the engine's.
+pub const IMPORT_GROUP_BYTES: usize = 1 << 20;
+/// Answers of an import that wait for a client which does not read them.
+pub const IMPORT_ANSWERS_MAX: usize = 64;
+
 /// Documents or versions on one page.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Documents or versions on one page, unless asked otherwise.

@@ -20,7 +20,7 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("PUT", "documents/{*uri}" | "contents/{*uri}") => 201,
         ("DELETE", "documents/{*uri}") => 404,
         ("POST", "transactions") => 400,
-        ("POST", "report" | "snapshot") => 400,
+        ("POST", "report" | "snapshot" | "import") => 400,
         ("POST", "partitions/{p}/synchronize") => 415,
         ("POST", "sync" | "pause" | "resume") => 409,
         ("PUT", "throttle") => 400,

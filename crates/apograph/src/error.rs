@@ -3,13 +3,14 @@
 use std::io;
 use std::time::Duration;
 
-use apograph_format::{Position, Timestamp, Token, Uri, View};
+use apograph_format::{Hash, Position, State, Timestamp, Token, Uri, View};
 use apograph_journal::CreateError;
 use apograph_store::StoreError;
 use apograph_store::engine::EngineError;
 
 use crate::OpenError;
 use crate::folder::FolderError;
+use crate::import::LineError;
 use crate::spool::SpoolError;
 
 /// This server does not take edits of this database.
@@ -124,6 +125,53 @@ pub enum Refusal {
         /// What.
         what: &'static str,
     },
+    /// It cannot be loaded as it was elsewhere.
+    #[error(transparent)]
+    Load(#[from] LoadRefusal),
+}
+
+/// Why a document cannot be loaded as it was elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadRefusal {
+    /// Something is at its URI already.
+    #[error("there is a {state} document at this URI already")]
+    Occupied {
+        /// How that stands.
+        state: State,
+    },
+    /// Somebody changed it after its first part came.
+    #[error("the document was changed by somebody else while it was loaded")]
+    Changed,
+    /// Numbers do not grow.
+    #[error("version {found} comes after version {after}")]
+    Order {
+        /// The last one before.
+        after: u64,
+        /// The one that came.
+        found: u64,
+    },
+    /// A version is not what its id says.
+    #[error("version {number} has the id {found} by all that is said of it, not {expected}")]
+    Id {
+        /// The version.
+        number: u64,
+        /// The id it is said to have.
+        expected: Hash,
+        /// The id of what came.
+        found: Hash,
+    },
+    /// A content is not the one that the version names.
+    #[error("the content of version {number} is not the one that the version names")]
+    Content {
+        /// The version.
+        number: u64,
+    },
+    /// A head contradicts itself or its versions.
+    #[error("the head contradicts itself or its versions: {rule}")]
+    Head {
+        /// What would be true of a head that does not.
+        rule: &'static str,
+    },
 }
 
 impl Refusal {
@@ -162,6 +210,29 @@ pub enum TransactionRefusal {
     /// A purge shares its transaction with other operations.
     #[error("a purge stands alone in its transaction")]
     PurgeNotAlone,
+}
+
+/// Why an export is not loaded, or not further. What is durable stays; the cursor says where to go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Something is in the database already.
+    #[error("the database is not empty: there is, or was, {uri}")]
+    NotEmpty {
+        /// The first document.
+        uri: Uri,
+    },
+    /// It was loaded before.
+    #[error("the export is loaded already")]
+    Loaded,
+    /// A line cannot be taken.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// A transaction was refused.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The state could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Why a read was not answered.

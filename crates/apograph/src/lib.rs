@@ -7,6 +7,7 @@ pub mod database;
 pub mod error;
 pub mod evidence;
 pub mod folder;
+pub mod import;
 pub mod read;
 pub mod settings;
 pub mod spool;
@@ -19,7 +20,10 @@ pub use apograph_format as format;
 pub use apograph_journal as journal;
 pub use database::open::OpenError;
 pub use database::synchronize;
-pub use database::{ContentReader, Database, Export, Feed, Handshake, PROTOCOL, PendingCommit};
+pub use database::{
+    ContentReader, Database, Export, Feed, Handshake, Import, ImportProgress, ImportRequest, Imported,
+    PROTOCOL, PendingCommit,
+};
 pub use folder::Folder;
 pub use role::Role;
 pub use transaction::{Action, Committed, Operation, Transaction};

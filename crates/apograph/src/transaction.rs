@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use apograph_format::{Cursor, Hash, Kind, Properties, State, Timestamp, Token, Uri, VersionRef};
+use apograph_format::{
+    Cursor, Hash, Head, Kind, Properties, State, Timestamp, Token, Uri, Version, VersionRef,
+};
 
 use crate::spool::SpooledContent;
 
@@ -93,6 +95,36 @@ pub enum Action {
     },
     /// Let others change it again.
     Unlock,
+    /// Bring versions as they were elsewhere, and leave the head that they had there. Administrators only.
+    Load(Load),
+}
+
+/// A document that was somewhere else, or the next part of one: nothing of it is made up here.
+///
+/// - at its URI there is nothing, not even a purged document, or exactly the part that came before;
+/// - every version has the id it says, and the content that it names;
+/// - the head fits the versions, or the transaction is refused; only its `changed` and `type` are set here.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// What the document is.
+    pub kind: Kind,
+    /// The last version of the part before this one, if the document comes in parts.
+    pub after: Option<VersionRef>,
+    /// Versions, oldest first. None only for a purged document.
+    pub versions: Vec<LoadedVersion>,
+    /// How it stood; none while more of its versions are to come. Until then it is a working document.
+    pub head: Option<Head>,
+}
+
+/// A version as it was elsewhere.
+#[derive(Debug, Clone)]
+pub struct LoadedVersion {
+    /// The id that it had.
+    pub id: Hash,
+    /// The version.
+    pub version: Version,
+    /// Its content, if it names one.
+    pub content: Option<ContentBytes>,
 }
 
 /// A new version.

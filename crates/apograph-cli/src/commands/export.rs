@@ -15,6 +15,8 @@ use crate::progress;
 /// Write a canonical dump: sorted, one JSON line per document version. Equal copies export equal bytes
 #[derive(Debug, Args)]
 #[command(after_help = "\
+It is of one moment, and whole if its last line is there. `apograph import ndjson` loads it into an empty primary.
+
 Examples:
   apograph export > all.ndjson
   apograph export --view published -o published.ndjson

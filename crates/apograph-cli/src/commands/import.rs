@@ -1,4 +1,4 @@
-//! `apograph import git`.
+//! `apograph import git` and `apograph import ndjson`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::import::git::Repository;
+use crate::import::ndjson::{self, ExportFile};
 use crate::import::run::{Run, Summary};
 use crate::printer::Printer;
 use crate::progress;
@@ -23,6 +24,7 @@ pub(crate) struct Import {
 #[derive(Debug, Subcommand)]
 enum From {
     Git(Git),
+    Ndjson(Ndjson),
 }
 
 /// A repository's history: every commit becomes one transaction, with its author, time and message
@@ -50,13 +52,49 @@ struct Git {
     prefix: Option<Uri>,
 }
 
+/// What `export` wrote: every document with its versions, ids and state, into an empty primary
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The documents have the same versions, numbers, ids, states and locks as in the server that was exported; what was
+trashed, withdrawn, moved or purged there is so here. New are only the times of the commits. Documents under
+/_system/servers/ are left out and listed: they name the servers of the database that was exported. An export of the
+published view brings the published versions, published.
+
+The file is checked as a whole before anything is sent: what is damaged, cut off or of a newer format is refused with
+the number of its line (exit status 7). Running it again continues where it stopped, and brings nothing twice.
+
+Needs a token of the role admin, and a primary in which nothing ever was.
+
+Examples:
+  apograph export --server http://127.0.0.1:7701 --to-file all.ndjson
+  apograph import ndjson all.ndjson --dry-run
+  apograph import ndjson all.ndjson --token-file primary/tokens/admin.token")]
+struct Ndjson {
+    /// The export; a file, because it is read more than once
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Check the file, ask the server, count, and load nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
 impl Import {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        let From::Git(git) = self.from;
         let client = global.client()?;
-        let prefix = git.prefix.as_ref().map_or("", Uri::as_str);
-        let summary = from_git(global, client, &git.repository, git.branch.as_deref(), prefix).await?;
-        Printer::new(global.output).value(&summary, in_words)
+        match self.from {
+            From::Git(git) => {
+                let prefix = git.prefix.as_ref().map_or("", Uri::as_str);
+                let summary =
+                    from_git(global, client, &git.repository, git.branch.as_deref(), prefix).await?;
+                Printer::new(global.output).value(&summary, in_words)
+            }
+            From::Ndjson(Ndjson { file, dry_run }) => {
+                let file = ExportFile::open(&file)?;
+                let run = ndjson::Run { client, database: global.database.clone(), file, dry_run };
+                let summary = run.run(global.output).await?;
+                Printer::new(global.output).value(&summary, ndjson::Summary::in_words)
+            }
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use apograph_client::types::{BulkAnswer, TransactionAnswer, TransactionRequest};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::task::JoinError;
 
 use super::git::{GitError, Import, ImportError, MainLine, Oid, Repository, Skipped};
+use super::joined;
 use super::transaction::{COMMIT_BYTES_MAX, RequestError, Requests};
 use crate::failure::Failure;
 
@@ -114,7 +114,7 @@ impl Run {
         bar.set_message("importing");
         let outcome = self.transfer(import, requests, &mut summary, bar).await;
         let done = summary.commits_before + summary.commits;
-        outcome.map_err(|source| Failure::Import { done, source: Box::new(source) })?;
+        outcome.map_err(|source| Failure::Import { done, what: "commits", source: Box::new(source) })?;
         Ok(summary)
     }
 
@@ -262,8 +262,4 @@ impl From<ImportError> for Failure {
         };
         Failure::Local { what: "the repository cannot be imported".to_owned(), source: Box::new(error), next }
     }
-}
-
-fn joined<T>(outcome: Result<T, JoinError>) -> Result<T, Failure> {
-    outcome.map_err(|error| Failure::local("a thread of this program failed", error))
 }

@@ -15,6 +15,7 @@ mod bad;
 mod contents;
 mod exact;
 mod killed;
+mod ndjson;
 mod operator;
 mod verify;
 mod why;

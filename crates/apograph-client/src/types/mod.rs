@@ -10,6 +10,7 @@ pub mod handshake;
 pub mod health;
 pub mod history;
 pub mod leaf;
+pub mod import;
 pub mod link;
 pub mod list;
 pub mod problem;
@@ -26,6 +27,7 @@ pub use handshake::Handshake;
 pub use health::Health;
 pub use history::{HistoryItem, HistoryPage};
 pub use leaf::LeafLine;
+pub use import::{ImportAnswer, ImportDone, ImportProgress, ImportQuery};
 pub use link::{
     LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkProof, LinkReport, LinkState, LinkStatus,
     ReportAnswer, ReportDigest, ReportPartition,

@@ -1,6 +1,6 @@
 //! Why a transaction was refused.
 
-use apograph::error::{Cause, CommitError, ReadOnly, Refusal, TransactionRefusal};
+use apograph::error::{Cause, CommitError, LoadRefusal, ReadOnly, Refusal, TransactionRefusal};
 use apograph::spool::SpoolError;
 use apograph_format::Uri;
 
@@ -68,6 +68,9 @@ pub(super) fn refused(uri: &Uri, refusal: &Refusal) -> Refused {
         Refusal::Kind { .. } => Code::Kind,
         Refusal::TooLong { .. } => Code::TooLarge,
         Refusal::Privileged { .. } => Code::Forbidden,
+        Refusal::Load(LoadRefusal::Occupied { .. }) => Code::Exists,
+        Refusal::Load(LoadRefusal::Changed) => Code::VersionMismatch,
+        Refusal::Load(_) => Code::Inconsistent,
     };
     let problem = code.because(format!("{uri}: {refusal}")).with("uri", uri.as_str());
     match refusal {

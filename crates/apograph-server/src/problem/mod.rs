@@ -5,6 +5,7 @@
 mod code;
 mod commit;
 mod feed;
+mod import;
 mod read;
 mod snapshot;
 

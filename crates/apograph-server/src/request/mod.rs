@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod json;
 pub(crate) mod lent;
+pub(crate) mod lines;
 pub(crate) mod params;
 pub(crate) mod path;
 pub(crate) mod precondition;

@@ -10,6 +10,7 @@ mod export;
 mod gate;
 mod handshake;
 mod health;
+mod import;
 mod journal;
 mod leaves;
 mod links;
@@ -114,6 +115,7 @@ pub(crate) fn table() -> Vec<Route> {
         get("/v1/databases/{db}/digest", READ, "Digests of a view at one timestamp.", "ViewStatus", routing::get(digest::get)),
         get("/v1/databases/{db}/leaves", READ, "Every document of a view with a hash of what its digest covers, one line each.", "application/x-ndjson", routing::get(leaves::get)),
         get("/v1/databases/{db}/export", READ, "Everything of a view, one line per document version.", "application/x-ndjson", routing::get(export::get)),
+        Route { method: Method::POST, path: "/v1/databases/{db}/import", access: Access::Roles(&[Admin]), about: "An export, loaded into an empty primary; answered line by line.", takes: "application/x-ndjson", gives: "ImportAnswer", handler: routing::post(import::post) },
         get("/v1/databases/{db}/handshake", FOLLOW, "What a copy must know before it follows.", "Handshake", routing::get(handshake::get)),
         get("/v1/databases/{db}/partitions/{p}/journal", FOLLOW, "A partition's journal behind a position, without end.", "application/vnd.apograph.journal", routing::get(journal::get)),
         Route { method: Method::POST, path: "/v1/databases/{db}/report", access: FOLLOW, about: "How far a copy is.", takes: "LinkReport", gives: "ReportAnswer", handler: routing::post(reports::post) },

@@ -19,6 +19,7 @@ use super::{Access, Route, table};
     types::Handshake,
     types::Health,
     types::HistoryPage,
+    types::ImportAnswer,
     types::LinkReport,
     types::LinkStatus,
     types::ListPage,

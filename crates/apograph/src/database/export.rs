@@ -1,24 +1,33 @@
 //! The canonical dump of a view: equal copies export equal bytes.
 //!
 //! Lines of JSON, sorted by URI and version number, keys in a fixed order. Form: `docs/formats/export.md`.
+//! [`crate::import`] reads them.
+
+mod lines;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use apograph_format::limits::CHUNK_BYTES_MAX;
 use apograph_format::timestamp::rfc3339;
-use apograph_format::{Hash, Head, Kind, Lock, Origin, State, Timestamp, Uri, Version, VersionRef, View};
+use apograph_format::{Hash, Head, State, Timestamp, Uri, Version, VersionRef, View};
 use apograph_store::StoreError;
 
 use super::reads::{ContentReader, Merged};
 use super::{Database, Shared};
 use crate::error::{Cause, ReadError};
 use crate::read::{ExportQuery, Scope};
+use lines::{
+    ContentMember, DamagedLine, DocumentLine, End, EndLine, ErasedLine, HeadMember, HeaderLine, OriginMember, PieceLine,
+    VersionLine, json,
+};
+
+/// What the first line of an export says of its form.
+pub(crate) const FORMAT: &str = "apograph-export/1";
 
 /// The lines of an export, made when they are asked for.
 pub struct Export {
@@ -27,109 +36,30 @@ pub struct Export {
     scope: Scope,
     lists_damage: bool,
     at: Timestamp,
+    stage: Stage,
     documents: Merged,
     document: Option<(Uri, Head)>,
     versions: VecDeque<VersionRef>,
     next_number: u64,
-    content: Option<(Line, ContentReader, u64)>,
+    content: Option<(Place, ContentReader, u64)>,
+    /// Over all lines so far, with their ends.
+    hash: blake3::Hasher,
+    documents_count: u64,
+    versions_count: u64,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Header,
+    Documents,
+    Done,
+}
+
+/// Whose content is being written.
 #[derive(Clone)]
-struct Line {
+struct Place {
     uri: Uri,
     version: u64,
-}
-
-#[derive(Serialize)]
-struct VersionLine<'a> {
-    uri: &'a Uri,
-    version: u64,
-    id: Hash,
-    parents: &'a [Hash],
-    r#type: &'a str,
-    properties: Box<RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<ContentLine<'a>>,
-    author: &'a str,
-    time: String,
-    comment: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<OriginLine<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<Kind>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    head: Option<HeadLine<'a>>,
-}
-
-#[derive(Serialize)]
-struct ContentLine<'a> {
-    hash: Hash,
-    bytes: u64,
-    media_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<String>,
-}
-
-#[derive(Serialize)]
-struct OriginLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uri: Option<&'a Uri>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<Hash>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    server: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    external: &'a str,
-}
-
-#[derive(Serialize)]
-struct HeadLine<'a> {
-    kind: Kind,
-    state: State,
-    working: Option<VersionRef>,
-    live: Option<VersionRef>,
-    lock: Option<&'a Lock>,
-    history: Hash,
-    versions: u64,
-    moved_to: Option<&'a Uri>,
-    changed: Timestamp,
-    ever_live: bool,
-}
-
-#[derive(Serialize)]
-struct PurgedLine<'a> {
-    uri: &'a Uri,
-    head: HeadLine<'a>,
-}
-
-#[derive(Serialize)]
-struct ErasedLine<'a> {
-    uri: &'a Uri,
-    version: u64,
-    id: Hash,
-    erased: bool,
-}
-
-#[derive(Serialize)]
-struct DamagedLine<'a> {
-    uri: &'a Uri,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Hash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
-    damaged: &'static str,
-}
-
-#[derive(Serialize)]
-struct PieceLine<'a> {
-    uri: &'a Uri,
-    version: u64,
-    offset: u64,
-    base64: String,
 }
 
 impl Database {
@@ -149,6 +79,7 @@ impl Database {
             database: self.clone(),
             view,
             at,
+            stage: Stage::Header,
             documents: Merged::new(&self.shared.stores, scope.prefix(), None, at),
             scope,
             lists_damage,
@@ -156,6 +87,9 @@ impl Database {
             versions: VecDeque::new(),
             next_number: 1,
             content: None,
+            hash: blake3::Hasher::new(),
+            documents_count: 0,
+            versions_count: 0,
         })
     }
 }
@@ -164,7 +98,32 @@ impl Iterator for Export {
     type Item = Result<String, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
+        let line = match self.stage {
+            Stage::Header => {
+                self.stage = Stage::Documents;
+                Ok(Some(json(&HeaderLine { format: FORMAT, view: self.view })))
+            }
+            Stage::Documents => self.advance(),
+            Stage::Done => Ok(None),
+        };
+        match line {
+            Ok(Some(line)) => {
+                self.hash.update(line.as_bytes()).update(b"\n");
+                Some(Ok(line))
+            }
+            Ok(None) if self.stage == Stage::Done => None,
+            Ok(None) => {
+                self.stage = Stage::Done;
+                let hash = Hash(*self.hash.finalize().as_bytes());
+                let (documents, versions) = (self.documents_count, self.versions_count);
+                Some(Ok(json(&EndLine { end: End { documents, versions, hash } })))
+            }
+            Err(error) => {
+                // What follows a failure would be no export.
+                self.stage = Stage::Done;
+                Some(Err(error))
+            }
+        }
     }
 }
 
@@ -183,6 +142,7 @@ impl Export {
                     Ok(Some(version)) => {
                         let line = self.version_line(&uri, &head, version);
                         let line = line.or_else(|error| self.damaged_line(&uri, Some(version), error))?;
+                        self.versions_count += 1;
                         self.document = Some((uri, head));
                         return Ok(Some(line));
                     }
@@ -200,19 +160,27 @@ impl Export {
                 return Ok(None);
             }
             self.next_number = 1;
-            match self.view {
-                View::Published => self.versions.extend(head.live),
-                View::Full if head.state == State::Purged => {
-                    return Ok(Some(json(&PurgedLine { uri: &uri, head: head_line(&head) })));
+            let line = match self.view {
+                View::Published => {
+                    self.versions.extend(head.live);
+                    self.documents_count += u64::from(head.live.is_some());
+                    None
                 }
-                View::Full => {}
-            }
+                View::Full => {
+                    self.documents_count += 1;
+                    Some(json(&DocumentLine { uri: &uri, head: HeadMember::of(&head) }))
+                }
+            };
             self.document = Some((uri, head));
+            if line.is_some() {
+                return Ok(line);
+            }
         }
     }
 
     fn next_version(&mut self, uri: &Uri, head: &Head) -> Result<Option<VersionRef>, ReadError> {
-        while self.versions.is_empty() && self.view == View::Full && self.next_number <= head.versions {
+        let is_full = self.view == View::Full && head.state != State::Purged;
+        while self.versions.is_empty() && is_full && self.next_number <= head.versions {
             let (first, end) = (self.next_number, self.next_number + VERSIONS_AHEAD);
             for version in self.shared().store_of(uri).versions(uri, first, end, self.at) {
                 let (number, record) = version?;
@@ -238,7 +206,6 @@ impl Export {
         };
         let version = Version::decode(&body).map_err(|error| damaged(&error))?;
         let content = self.content_line(uri, &version)?;
-        let is_last = head.working == Some(at);
         let properties = RawValue::from_string(version.properties.as_str().to_owned());
         Ok(json(&VersionLine {
             uri,
@@ -251,9 +218,8 @@ impl Export {
             author: &version.author,
             time: rfc3339(version.time),
             comment: &version.comment,
-            origin: version.origin.as_ref().map(origin_line),
+            origin: version.origin.as_ref().map(OriginMember::of),
             kind: (self.view == View::Published).then_some(head.kind),
-            head: (self.view == View::Full && is_last).then(|| head_line(head)),
         }))
     }
 
@@ -262,9 +228,9 @@ impl Export {
         &mut self,
         uri: &Uri,
         version: &'v Version,
-    ) -> Result<Option<ContentLine<'v>>, ReadError> {
+    ) -> Result<Option<ContentMember<'v>>, ReadError> {
         let Some(content) = &version.content else { return Ok(None) };
-        let mut line = ContentLine {
+        let mut line = ContentMember {
             hash: content.hash,
             bytes: content.bytes,
             media_type: &content.media_type,
@@ -273,7 +239,7 @@ impl Export {
         };
         let mut reader = self.database.content(uri, content, 0..content.bytes)?;
         if content.bytes > CHUNK_BYTES_MAX as u64 {
-            let piece_of = Line { uri: uri.clone(), version: version.number };
+            let piece_of = Place { uri: uri.clone(), version: version.number };
             self.content = Some((piece_of, reader, 0));
             return Ok(Some(line));
         }
@@ -286,13 +252,13 @@ impl Export {
     }
 
     fn next_piece(&mut self) -> Result<Option<String>, ReadError> {
-        let Some((line, reader, offset)) = &mut self.content else { return Ok(None) };
+        let Some((place, reader, offset)) = &mut self.content else { return Ok(None) };
         let piece = match reader.next() {
             Some(Ok(piece)) => piece,
             Some(Err(error)) => {
-                let (line, at) = (line.clone(), *offset);
+                let (place, at) = (place.clone(), *offset);
                 self.content = None;
-                return self.damaged_piece(&line, at, error).map(Some);
+                return self.damaged_piece(&place, at, error).map(Some);
             }
             None => {
                 self.content = None;
@@ -302,7 +268,7 @@ impl Export {
         let at = *offset;
         *offset += piece.len() as u64;
         let base64 = BASE64.encode(&piece);
-        Ok(Some(json(&PieceLine { uri: &line.uri, version: line.version, offset: at, base64 })))
+        Ok(Some(json(&PieceLine { uri: &place.uri, version: place.version, offset: at, base64 })))
     }
 }
 
@@ -319,9 +285,9 @@ impl Export {
         Ok(json(&DamagedLine { uri, version: number, id, offset: None, damaged }))
     }
 
-    fn damaged_piece(&self, line: &Line, offset: u64, error: ReadError) -> Result<String, ReadError> {
+    fn damaged_piece(&self, place: &Place, offset: u64, error: ReadError) -> Result<String, ReadError> {
         let damaged = self.damage(error)?;
-        let (uri, version) = (&line.uri, Some(line.version));
+        let (uri, version) = (&place.uri, Some(place.version));
         Ok(json(&DamagedLine { uri, version, id: None, offset: Some(offset), damaged }))
     }
 
@@ -338,32 +304,4 @@ impl Export {
             error => Err(error),
         }
     }
-}
-
-fn head_line(head: &Head) -> HeadLine<'_> {
-    HeadLine {
-        kind: head.kind,
-        state: head.state,
-        working: head.working,
-        live: head.live,
-        lock: head.lock.as_ref(),
-        history: head.history,
-        versions: head.versions,
-        moved_to: head.moved_to.as_ref(),
-        changed: head.changed,
-        ever_live: head.ever_live,
-    }
-}
-
-fn origin_line(origin: &Origin) -> OriginLine<'_> {
-    OriginLine {
-        uri: origin.document.as_ref().map(|(uri, _)| uri),
-        version: origin.document.as_ref().and_then(|(_, version)| *version),
-        server: &origin.server,
-        external: &origin.external,
-    }
-}
-
-fn json(line: &impl Serialize) -> String {
-    serde_json::to_string(line).expect("lines hold only strings, numbers and canonical JSON")
 }

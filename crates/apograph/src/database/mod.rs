@@ -13,6 +13,7 @@ mod export;
 mod feed;
 mod file;
 mod handshake;
+mod import;
 mod leaves;
 pub(crate) mod open;
 mod plan;
@@ -37,9 +38,11 @@ use crate::spool::Spool;
 use crate::transaction::{Committed, Transaction};
 
 pub use export::Export;
+pub(crate) use export::FORMAT;
 pub use feed::Feed;
 pub use file::DatabaseFile;
 pub use handshake::{Handshake, PROTOCOL};
+pub use import::{Import, ImportProgress, ImportRequest, Imported};
 pub use leaves::{Leaves, LeavesQuery, ListedLeaf};
 pub use reads::ContentReader;
 pub(crate) use state::Shared;
@@ -138,11 +141,16 @@ impl Database {
 
     /// Commits a transaction and waits for it. Not to be called on an async thread.
     pub fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {
+        self.hand_over(transaction)?.wait()
+    }
+
+    /// Like [`Database::submit`], but waits for a place in the queue. Not to be called on an async thread.
+    fn hand_over(&self, transaction: Transaction) -> Result<PendingCommit, CommitError> {
         self.check_writable()?;
         let (answer, pending) = oneshot::channel();
         let command = Command::Commit(Box::new(transaction), answer);
         self.threads.queue.send(command).map_err(|_| self.shared.stopped_error())?;
-        pending.blocking_recv().unwrap_or_else(|_| Err(self.shared.stopped_error()))
+        Ok(PendingCommit::new(pending))
     }
 
     /// Has the worker do something, and waits for it. Not to be called on an async thread.

@@ -22,16 +22,23 @@ impl PendingCommit {
     pub(super) fn new(answer: oneshot::Receiver<Result<Committed, CommitError>>) -> PendingCommit {
         PendingCommit { answer }
     }
+
+    /// Waits for its end. Not to be called on an async thread.
+    pub(super) fn wait(self) -> Result<Committed, CommitError> {
+        self.answer.blocking_recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// The worker went away before it answered.
+fn gone() -> CommitError {
+    CommitError::Stopped { reason: "the server is shutting down".into() }
 }
 
 impl Future for PendingCommit {
     type Output = Result<Committed, CommitError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| {
-            let gone = |_| Err(CommitError::Stopped { reason: "the server is shutting down".into() });
-            answer.unwrap_or_else(gone)
-        })
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
     }
 }
 

@@ -6,6 +6,8 @@
 pub mod altered;
 pub mod synchronize;
 
+pub mod loading;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

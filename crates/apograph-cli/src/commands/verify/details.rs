@@ -82,6 +82,13 @@ struct Key {
     offset: Option<u64>,
 }
 
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AnyKey {
+    Document(Key),
+    Frame(serde::de::IgnoredAny),
+}
+
 struct Line {
     key: Key,
     bytes: Bytes,
@@ -103,17 +110,18 @@ impl Lines {
 
     /// The next line; the one after it is read.
     async fn take(&mut self) -> Result<Option<Line>, Failure> {
-        let next = match self.lines.next().await? {
-            None => None,
-            Some(bytes) => {
-                let key = serde_json::from_slice(&bytes);
-                let unclear = |error: serde_json::Error| ClientError::Answer {
-                    url: self.url.clone(),
-                    reason: error.to_string(),
-                };
-                Some(Line { key: key.map_err(unclear)?, bytes })
+        let mut next = None;
+        while let Some(bytes) = self.lines.next().await? {
+            let unclear = |error: serde_json::Error| ClientError::Answer {
+                url: self.url.clone(),
+                reason: error.to_string(),
+            };
+            // The first and the last line are of no document.
+            if let AnyKey::Document(key) = serde_json::from_slice(&bytes).map_err(unclear)? {
+                next = Some(Line { key, bytes });
+                break;
             }
-        };
+        }
         Ok(std::mem::replace(&mut self.next, next))
     }
 }

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use apograph::database::PendingCommit;
 use apograph::error::CommitError;
@@ -23,7 +23,7 @@ use super::super::shape;
 use crate::app::App;
 use crate::limits::{BULK_ANSWERS_MAX, BULK_IN_FLIGHT_BYTES_MAX, BULK_IN_FLIGHT_MAX, TRANSACTION_BYTES_MAX};
 use crate::problem::{Answer, Code, Refused};
-use crate::request::body;
+use crate::request::lines::Lines;
 use crate::tokens::Principal;
 
 /// Answers while the body is still coming.
@@ -33,14 +33,7 @@ pub(super) fn answer(app: App, principal: Principal, database: Database, body: B
         app: app.clone(),
         principal,
         database,
-        lines: Lines {
-            app: app.clone(),
-            body,
-            buffer: BytesMut::new(),
-            share: None,
-            searched: 0,
-            ended: false,
-        },
+        lines: Lines::new(&app, body, TRANSACTION_BYTES_MAX, "a transaction"),
         flying: VecDeque::new(),
         answers,
         refused: false,
@@ -83,7 +76,7 @@ impl Bulk {
             // While the next line is on its way, answers go out.
             let line = tokio::select! {
                 biased;
-                line = self.lines.next() => line,
+                line = self.lines.next_with_text() => line,
                 landed = first(&mut self.flying), if !self.flying.is_empty() => {
                     self.answer(landed.map_err(Refused::from)).await?;
                     continue;
@@ -194,68 +187,4 @@ async fn first(flying: &mut VecDeque<(PendingCommit, usize)>) -> Result<apograph
     let outcome = pending.await;
     flying.pop_front();
     outcome
-}
-
-/// The lines of a body.
-struct Lines {
-    app: App,
-    body: Body,
-    buffer: BytesMut,
-    /// What the buffer has of the memory for bodies.
-    share: Option<OwnedSemaphorePermit>,
-    /// No end of a line lies before this.
-    searched: usize,
-    ended: bool,
-}
-
-impl Lines {
-    /// The next line that is not blank. Nothing is lost when dropped.
-    async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
-        loop {
-            while let Some(line) = self.cut() {
-                // From here on the line counts as on its way.
-                drop(self.share.as_mut().and_then(|share| share.split(line.len())));
-                if !line.trim_ascii().is_empty() {
-                    return Ok(Some(line));
-                }
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            if self.buffer.len() > TRANSACTION_BYTES_MAX {
-                let detail = format!("a transaction has at most {TRANSACTION_BYTES_MAX} bytes");
-                return Err(Code::TooLarge.because(detail));
-            }
-            match body::next(&mut self.body).await? {
-                Some(piece) => {
-                    let more = self.app.share_of_memory(piece.len())?;
-                    match &mut self.share {
-                        Some(share) => share.merge(more),
-                        None => self.share = Some(more),
-                    }
-                    self.buffer.extend_from_slice(&piece);
-                }
-                None => self.ended = true,
-            }
-        }
-    }
-
-    fn cut(&mut self) -> Option<Bytes> {
-        let rest = self.buffer.get(self.searched..).unwrap_or_default();
-        match rest.iter().position(|byte| *byte == b'\n') {
-            Some(offset) => {
-                let line = self.buffer.split_to(self.searched + offset + 1).freeze();
-                self.searched = 0;
-                Some(line)
-            }
-            None if self.ended && !self.buffer.is_empty() => {
-                self.searched = 0;
-                Some(self.buffer.split().freeze())
-            }
-            None => {
-                self.searched = self.buffer.len();
-                None
-            }
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! it what the running group has decided ([`Overlay`]), over that what this transaction did so far.
 
 mod check;
+mod load;
 mod operations;
 mod overlay;
 mod put;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use apograph_format::limits::{COMMENT_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX};
 use apograph_format::{Change, ContentFact, Cursor, Hash, PartitionId, Timestamp};
 
-use crate::error::{CommitError, Refusal, TransactionRefusal};
+use crate::error::{CommitError, LoadRefusal, Refusal, TransactionRefusal};
 use crate::spool::SpooledContent;
 use crate::transaction::{CursorMove, Operation, OperationResult, Transaction};
 
@@ -133,6 +134,12 @@ enum PlanError {
 impl From<Refusal> for PlanError {
     fn from(refusal: Refusal) -> PlanError {
         PlanError::Refused(refusal)
+    }
+}
+
+impl From<LoadRefusal> for PlanError {
+    fn from(refusal: LoadRefusal) -> PlanError {
+        PlanError::Refused(refusal.into())
     }
 }
 

@@ -25,6 +25,7 @@ impl Planning<'_, '_> {
                 vec![self.lock(uri, *precondition, owner.as_deref(), *seconds)?]
             }
             Action::Unlock => vec![self.unlock(uri, *precondition)?],
+            Action::Load(load) => self.load(uri, *precondition, load)?,
         };
         if let Some(last) = changes.last() {
             self.plan.results.push(OperationResult {

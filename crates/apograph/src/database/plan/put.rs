@@ -100,7 +100,7 @@ impl Planning<'_, '_> {
     }
 
     /// Brings a content into the document's partition, unless it has it.
-    fn bring_content(
+    pub(super) fn bring_content(
         &mut self,
         uri: &Uri,
         media_type: &str,
@@ -183,7 +183,7 @@ impl Planning<'_, '_> {
     }
 }
 
-fn inline_fact(bytes: &Bytes) -> Result<ContentFact, PlanError> {
+pub(super) fn inline_fact(bytes: &Bytes) -> Result<ContentFact, PlanError> {
     if bytes.len() > CHUNK_BYTES_MAX {
         let (max, found) = (CHUNK_BYTES_MAX, bytes.len());
         return Err(Refusal::TooLong { what: "a content in memory", max, found }.into());
