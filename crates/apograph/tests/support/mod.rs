@@ -234,6 +234,11 @@ impl Servers {
         }
     }
 
+    /// Lets one copy take at most so many entries of one partition of the primary.
+    pub fn follow_partition(&mut self, name: &str, partition: PartitionId, count: usize) {
+        pump(&self.primary(), &self.database(name), partition, 1, count);
+    }
+
     /// Equal positions, equal bytes of all segments, equal digests, equal exports; the published view of the primary is
     /// what the staging server holds. Exempt: the `_` before the name of the open segment.
     pub fn check_exact(&mut self) {
