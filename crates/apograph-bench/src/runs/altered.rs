@@ -72,10 +72,11 @@ fn head(stage: &Stage, copy: &Copy, uri: &Uri, report: &mut Report) {
         Head { state: State::Withdrawn, live: None, ..head }.encode()
     });
     restart(stage, copy, report, "head");
-    // A checkpoint comes behind the next change, if not before.
+    // What was altered lies behind what is shown; the next change shows it, and brings a checkpoint.
     let touched = Uri::parse("/altered/touched").unwrap();
     let document = DocumentRequest { body: Some(uri.to_string()), ..DocumentRequest::default() };
     block_on(stage.primary.client("editor").put_document("main", &touched, &document, Match::Any)).unwrap();
+    report.outcome("head: the copy takes a change", copy.until_it_follows(stage));
     check_end(stage, copy, uri, report, "head");
 }
 

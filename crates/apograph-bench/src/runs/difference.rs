@@ -15,10 +15,9 @@ pub(super) fn run(stage: &mut Stage) -> Report {
     let mut report = Report::new("difference", stage.scale.documents);
     let Some((copy, full)) = stage.full_copy(&mut report) else { return report };
     copy.server.stop();
-    stage.series += 1;
     let count = (stage.scale.documents / CHANGED_IN).max(CHANGED_MIN).min(stage.scale.documents);
     let at = stage.primary.status().as_ref().map(journal_ends).unwrap_or_default();
-    let changes = stage.documents.changes(stage.series, count);
+    let changes = stage.documents.changes(stage.next_series(), count);
     let transactions = (0..count).map(|number| changes.transaction(number));
     send(&stage.primary.client("admin"), "main", transactions, |_| ()).unwrap();
     stage.prune_tightly(&at);
@@ -27,7 +26,8 @@ pub(super) fn run(stage: &mut Stage) -> Report {
         Err(reason) => report.check("the copy follows in the end", false, reason),
         Ok(transfer) => {
             transfer.figures("difference", &mut report);
-            let asked = transfer.traffic.requests_to("synchronize");
+            let asked =
+                transfer.traffic.requests_to("snapshot") + transfer.traffic.requests_to("synchronize");
             report.figure("round trips of the synchronization", asked as f64, Unit::Count);
             let bytes = 100.0 * transfer.traffic.bytes() as f64 / full.traffic.bytes() as f64;
             let time = 100.0 * transfer.duration.as_secs_f64() / full.duration.as_secs_f64();

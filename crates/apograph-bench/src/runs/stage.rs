@@ -1,5 +1,6 @@
 //! What all runs share: a primary that holds the documents, and whose journal no longer reaches back to its beginning.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -64,8 +65,6 @@ pub struct Stage {
     pub loaded: Option<Loaded>,
     /// A copy that came from empty, and what that took.
     pub(super) full: Option<(Copy, Transfer)>,
-    /// Series of changes so far.
-    pub(super) series: u64,
 }
 
 impl Scale {
@@ -126,8 +125,7 @@ impl Stage {
         primary.start();
         primary.wait();
         let documents = Documents::new(Corpus::load(), scale.seed, scale.documents);
-        let mut stage =
-            Stage { root: root.to_owned(), primary, documents, scale, loaded: None, full: None, series: 0 };
+        let mut stage = Stage { root: root.to_owned(), primary, documents, scale, loaded: None, full: None };
         let loaded = stage.load();
         stage.loaded = (loaded.transactions > 0).then_some(loaded);
         stage
@@ -154,7 +152,7 @@ impl Stage {
     pub(super) fn replica(&self, name: &'static str, port: u16) -> Server {
         let folder = self.root.join(name);
         if folder.exists() {
-            std::fs::remove_dir_all(&folder).unwrap();
+            fs::remove_dir_all(&folder).unwrap();
         }
         let replica = Server::init(&self.root, name, "replica", Some((&self.primary, "link-replica")), 0);
         replica.point(port, &self.primary);
@@ -169,6 +167,14 @@ impl Stage {
             }
         }
         self.full.take()
+    }
+
+    /// The next series of changes. It is remembered in the folder, so that another run makes others.
+    pub(super) fn next_series(&self) -> u64 {
+        let path = self.root.join("series");
+        let last = fs::read_to_string(&path).map_or(0, |text| text.trim().parse::<u64>().unwrap());
+        fs::write(&path, (last + 1).to_string()).unwrap();
+        last + 1
     }
 
     /// From now on the primary keeps so much of its journal. It is started anew.
@@ -189,8 +195,8 @@ impl Stage {
         // A segment is closed when the next entry does not fit.
         for number in 0..3 {
             let text = number.to_string().repeat(TIGHT_BYTES as usize);
-            let mut put = self.primary.command("editor", &["put", "/tight", "--properties"]);
-            done(put.arg(format!("{{\"text\":\"{text}\"}}")));
+            let properties = format!("--properties={{\"text\":\"{text}\"}}");
+            done(&mut self.primary.command("editor", &["put", "/tight", &properties]));
         }
         self.prune(behind);
         self.keep_journal(self.scale.retention_bytes);

@@ -25,7 +25,7 @@ pub(super) fn run(stage: &mut Stage) -> Report {
 }
 
 /// An old copy of itself, whose place in the journal is gone.
-fn by_its_own_past(stage: &mut Stage, copy: &Copy, report: &mut Report) {
+fn by_its_own_past(stage: &Stage, copy: &Copy, report: &mut Report) {
     copy.server.stop();
     let past = stage.root.join("past");
     let _ = fs::remove_dir_all(&past);
@@ -46,7 +46,7 @@ fn by_its_own_past(stage: &mut Stage, copy: &Copy, report: &mut Report) {
 }
 
 /// A replica's databases of another database.
-fn by_another_database(stage: &mut Stage, copy: &Copy, report: &mut Report) {
+fn by_another_database(stage: &Stage, copy: &Copy, report: &mut Report) {
     copy.server.stop();
     let root = stage.root.join("other");
     let _ = fs::remove_dir_all(&root);
@@ -82,7 +82,7 @@ fn by_another_database(stage: &mut Stage, copy: &Copy, report: &mut Report) {
 }
 
 /// The primary's own databases.
-fn by_the_primary(stage: &mut Stage, copy: &Copy, report: &mut Report) {
+fn by_the_primary(stage: &Stage, copy: &Copy, report: &mut Report) {
     copy.server.stop();
     stage.primary.stop();
     let own = stage.root.join("own");
@@ -136,9 +136,8 @@ fn reason(copy: &Copy) -> Option<String> {
     copy.server.log().lines().last().map(str::to_owned)
 }
 
-fn change(stage: &mut Stage) {
-    stage.series += 1;
-    let changes = stage.documents.changes(stage.series, stage.scale.documents.min(100));
+fn change(stage: &Stage) {
+    let changes = stage.documents.changes(stage.next_series(), stage.scale.documents.min(100));
     let count = stage.scale.documents.min(100);
     let transactions = (0..count).map(|number| changes.transaction(number));
     send(&stage.primary.client("admin"), "main", transactions, |_| ()).unwrap();
