@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Status(commands::status::Status),
     Links(commands::links::Links),
     Sync(commands::sync::Sync),
+    Repair(commands::repair::Repair),
+    Quarantine(commands::quarantine::Quarantine),
     Pause(commands::pause::Pause),
     Resume(commands::resume::Resume),
     Throttle(commands::throttle::Throttle),

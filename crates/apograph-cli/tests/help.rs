@@ -47,6 +47,8 @@ fn every_verb_explains_itself() {
         "status",
         "links",
         "sync",
+        "repair",
+        "quarantine",
         "pause",
         "resume",
         "throttle",

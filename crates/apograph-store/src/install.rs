@@ -63,9 +63,6 @@ pub struct Quarantined {
     pub reason: String,
     /// The snapshot it was part of.
     pub at: Timestamp,
-    /// Somebody looked at it and lets it be, for this reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dropped: Option<String>,
 }
 
 /// Versions that a synchronization did not bring.
@@ -142,7 +139,7 @@ impl Store {
                 Install::Absent(uri) => (uri, self.shown_no_more(uri, DocumentState::Withdrawn, &known)?),
                 Install::Purged(uri) => (uri, self.shown_no_more(uri, DocumentState::Purged, &known)?),
                 Install::Quarantined { uri, reason } => {
-                    let held = Quarantined { reason: reason.clone(), at: known.target, dropped: None };
+                    let held = Quarantined { reason: reason.clone(), at: known.target };
                     batch.put(keys::quarantine(uri), encode_json(&held)?);
                     continue;
                 }

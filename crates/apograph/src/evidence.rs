@@ -4,7 +4,9 @@ use apograph_format::{
     Head, Operation, PartitionId, Position, SourcePoint, Timestamp, Uri, VersionRef, View,
 };
 
-pub use apograph_store::{CutVersions, Quarantined};
+pub use apograph_store::CutVersions;
+
+use crate::database::synchronize::HeldDocument;
 
 use crate::read::Which;
 
@@ -52,7 +54,7 @@ pub struct Evidence {
     /// The first change after the time asked about.
     pub missing: Search,
     /// Why the document is held back here.
-    pub quarantined: Option<Quarantined>,
+    pub quarantined: Option<HeldDocument>,
     /// What no synchronization brought of its history.
     pub cut: Option<CutVersions>,
 }

@@ -14,7 +14,9 @@ pub(crate) mod pause;
 pub(crate) mod publish;
 pub(crate) mod purge;
 pub(crate) mod put;
+pub(crate) mod quarantine;
 pub(crate) mod quickstart;
+pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod resume;
 pub(crate) mod serve;
@@ -55,6 +57,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(verb) => verb.run(&global).await,
         Command::Links(verb) => verb.run(&global).await,
         Command::Sync(verb) => verb.run(&global).await,
+        Command::Repair(verb) => verb.run(&global).await,
+        Command::Quarantine(verb) => verb.run(&global).await,
         Command::Pause(verb) => verb.run(&global).await,
         Command::Resume(verb) => verb.run(&global).await,
         Command::Throttle(verb) => verb.run(&global).await,

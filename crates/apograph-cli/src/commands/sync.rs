@@ -36,7 +36,7 @@ pub(crate) struct Sync {
     /// Leave out documents that were not changed since this date
     #[arg(long, value_name = "DATE", value_parser = date, conflicts_with = "full")]
     since: Option<String>,
-    /// Bring everything anew, also what the copy seems to have
+    /// Believe nothing that the copy has: read all of it, and bring what is damaged as well
     #[arg(long)]
     full: bool,
     /// Bring the bodies of at most this many of the newest versions of every document; 0 brings all [default: 10000]
@@ -82,7 +82,7 @@ impl Sync {
 }
 
 /// Looks until the link follows. What cannot go on without a person is a failure.
-async fn followed(
+pub(super) async fn followed(
     client: &Client,
     database: &str,
     mut link: LinkStatus,

@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use super::request::{segment, waiting};
 use super::{Client, ClientError};
-use crate::types::{LinkStatus, SyncMeasure, SyncRequest, ThrottleRequest};
+use crate::types::{LinkStatus, SyncMeasure, SyncRemark, SyncReport, SyncRequest, ThrottleRequest};
 
 impl Client {
     /// Synchronizes a copy with its source; answers how its link stands then. The server goes on by itself.
@@ -38,6 +38,16 @@ impl Client {
         bytes_per_second: Option<u64>,
     ) -> Result<LinkStatus, ClientError> {
         self.tell(Method::PUT, database, "throttle", Some(ThrottleRequest { bytes_per_second })).await
+    }
+
+    /// How the last synchronization of a copy ended, and what it could not take.
+    pub async fn sync_report(&self, database: &str) -> Result<SyncReport, ClientError> {
+        self.get(&route(database, "synchronization"), &()).await
+    }
+
+    /// Says something of it; answers what is listed then.
+    pub async fn remark(&self, database: &str, remark: &SyncRemark) -> Result<SyncReport, ClientError> {
+        self.post(&route(database, "synchronization"), remark).await
     }
 
     async fn tell(

@@ -1,7 +1,7 @@
 //! Synchronizations: what an operator asks for (`POST /v1/databases/{db}/sync`), how far one is, what it would bring;
 //! and how long a source keeps what a copy lacks.
 
-use apograph_format::{Timestamp, View};
+use apograph_format::{Timestamp, Uri, View};
 use serde::{Deserialize, Serialize};
 
 /// Bounds of a synchronization. What is absent is as the settings say.
@@ -123,4 +123,103 @@ pub struct SnapshotRequest {
     /// What the copy shows already: the snapshot has to be newer.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub above: Timestamp,
+}
+
+/// How the last synchronization of a copy ended, and what it could not take (`GET /v1/databases/{db}/synchronization`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SyncReport {
+    /// Absent before the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<SyncEnd>,
+    /// Documents that the copy could not take; the first thousand.
+    pub quarantine: Vec<HeldDocument>,
+}
+
+/// How a synchronization ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SyncEnd {
+    /// Why it was begun.
+    pub reason: String,
+    /// Commit timestamp of the state that the copy stood at afterwards.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub at: Timestamp,
+    /// When it began, microseconds since 1970.
+    pub began: i64,
+    /// When it ended, microseconds since 1970.
+    pub ended: i64,
+    /// Snapshots it took.
+    pub rounds: u32,
+    /// Documents that came.
+    pub documents: u64,
+    /// Bytes they had on their way.
+    pub bytes: u64,
+    /// The copy had the digests of its source.
+    pub equal: bool,
+    /// Documents that `since` left out.
+    pub left_out: u64,
+    /// Documents that lack bodies of old versions, because of `max_versions`.
+    pub cut_documents: u64,
+    /// Documents that could not be taken.
+    pub quarantined: u64,
+    /// Documents that differed and should not have; the first thousand.
+    pub repaired: Vec<RepairedDocument>,
+    /// How many.
+    pub repaired_total: u64,
+    /// Somebody has seen it.
+    pub seen: bool,
+}
+
+/// A document that differed from the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RepairedDocument {
+    /// Which.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub uri: Uri,
+    /// What was wrong with it.
+    pub what: String,
+}
+
+/// A document that a copy could not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HeldDocument {
+    /// Which.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub uri: Uri,
+    /// Why.
+    pub reason: String,
+    /// Commit timestamp of the state it was part of.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub at: Timestamp,
+    /// Somebody lets it be, for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<String>,
+}
+
+/// What a person says of it (`POST /v1/databases/{db}/synchronization`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SyncRemark {
+    /// The outcome was seen: it is no alarm any more.
+    #[serde(default)]
+    pub seen: bool,
+    /// This held document is let be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop: Option<DropHeld>,
+}
+
+/// A held document that is let be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DropHeld {
+    /// Which.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub uri: Uri,
+    /// Why.
+    pub reason: String,
 }

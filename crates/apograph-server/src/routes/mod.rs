@@ -20,6 +20,7 @@ mod openapi;
 mod reports;
 pub(crate) mod shape;
 mod status;
+mod synchronization;
 mod synchronize;
 mod transactions;
 mod versions;
@@ -121,6 +122,8 @@ pub(crate) fn table() -> Vec<Route> {
         Route { method: Method::POST, path: "/v1/databases/{db}/report", access: FOLLOW, about: "How far a copy is.", takes: "LinkReport", gives: "ReportAnswer", handler: routing::post(reports::post) },
         Route { method: Method::POST, path: "/v1/databases/{db}/snapshot", access: FOLLOW, about: "The newest state of this server, for a copy that synchronizes.", takes: "SnapshotRequest", gives: json, handler: routing::post(synchronize::snapshot) },
         Route { method: Method::POST, path: "/v1/databases/{db}/partitions/{p}/synchronize", access: FOLLOW, about: "What a copy asks about a snapshot, answered frame by frame.", takes: "application/vnd.apograph.synchronize", gives: "application/vnd.apograph.synchronize", handler: routing::post(synchronize::ask) },
+        get("/v1/databases/{db}/synchronization", OBSERVE, "How the last synchronization ended, and what it could not take.", "SyncReport", routing::get(synchronization::get)),
+        Route { method: Method::POST, path: "/v1/databases/{db}/synchronization", access: OPERATE, about: "Say that it was seen, or let a held document be.", takes: "SyncRemark", gives: "SyncReport", handler: routing::post(synchronization::post) },
         operate(Method::POST, "/v1/databases/{db}/sync", "Synchronize a copy with its source; with `dry_run`, say what would come (`SyncMeasure`).", "SyncRequest", routing::post(links::sync)),
         operate(Method::POST, "/v1/databases/{db}/pause", "Pause the link of a copy, until it is resumed.", "", routing::post(links::pause)),
         operate(Method::POST, "/v1/databases/{db}/resume", "Let the link of a copy go on.", "", routing::post(links::resume)),

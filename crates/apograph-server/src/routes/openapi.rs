@@ -28,6 +28,8 @@ use super::{Access, Route, table};
     types::SnapshotRequest,
     types::Status,
     types::SyncMeasure,
+    types::SyncRemark,
+    types::SyncReport,
     types::SyncRequest,
     types::ThrottleRequest,
     types::TransactionAnswer,

@@ -62,7 +62,7 @@ impl Database {
             last_change,
             pending,
             missing,
-            quarantined: store.quarantined(uri, at)?,
+            quarantined: self.held(uri, at)?,
             cut: store.cut_versions(uri, at)?,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apograph_format::synchronize::WantedDocument;
 use apograph_format::{Hash, Head, Leaf, PartitionId, Timestamp, TreeShape, Uri, View};
-use apograph_store::{Install, Installment, Quarantined, Store, StoreError, Syncing};
+use apograph_store::{Install, Installment, Store, StoreError, Syncing};
 
 use super::log::SyncLog;
 use super::marker::{SyncMarker, SyncPhase};
@@ -114,12 +114,6 @@ impl Database {
             }
         }
         Ok(looked)
-    }
-
-    /// Documents that could not be taken, with reasons.
-    pub fn quarantine(&self) -> Result<Vec<(Uri, Quarantined)>, StoreError> {
-        let at = self.visible();
-        self.shared.stores.iter().flat_map(|store| store.quarantine(at)).take(LISTED_MAX).collect()
     }
 }
 
@@ -240,10 +234,7 @@ impl Worker {
         self.open_logs()?;
         let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
         let syncing = store.syncing().ok_or(SyncError::NotBegun)?;
-        let is_repair = self
-            .shared
-            .sync_marker()
-            .is_some_and(|marker| marker.reason == "diverged" || marker.reason == "damaged");
+        let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.lists_differences());
         if is_repair {
             for repaired in
                 installment.changes.iter().filter_map(|change| difference(store, change, &syncing))

@@ -47,6 +47,11 @@ pub enum SyncPhase {
 }
 
 impl SyncMarker {
+    /// Is it about documents that should not differ? Then those that do are listed.
+    pub(super) fn lists_differences(&self) -> bool {
+        matches!(self.reason.as_str(), "diverged" | "damaged" | "requested")
+    }
+
     pub(in crate::database) fn read(database: &Path) -> Result<Option<SyncMarker>, FolderError> {
         let path = file(database);
         if path.exists() { read_json(&path).map(Some) } else { Ok(None) }

@@ -13,6 +13,7 @@ mod install;
 mod log;
 mod marker;
 mod outcome;
+mod quarantine;
 mod source;
 mod transfer;
 
@@ -29,6 +30,7 @@ pub(super) use install::{finish_installing, is_installing};
 pub(super) use log::replay_logs;
 pub use marker::{SyncMarker, SyncPhase};
 pub use outcome::{Repaired, SyncOutcome};
+pub use quarantine::HeldDocument;
 pub(crate) use source::Pins;
 pub use source::SyncAnswer;
 pub use transfer::{Transfer, TransferError, TransferProgress};
