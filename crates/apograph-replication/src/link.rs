@@ -336,7 +336,11 @@ impl Link {
             self.after.pause = false;
             self.cause = Cause::Needs(reason);
         }
-        if self.state == State::Paused { self.connect(Cause::Resumed) } else { Vec::new() }
+        // Who repaired a cause need not wait until the link asks again by itself.
+        match self.state {
+            State::Paused | State::Waiting | State::Stopped(_) => self.connect(Cause::Resumed),
+            State::Connecting | State::Following | State::Synchronizing(_) => Vec::new(),
+        }
     }
 
     fn tick(&mut self, now: Duration, random: u16) -> Vec<Action> {

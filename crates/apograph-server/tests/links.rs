@@ -76,6 +76,8 @@ async fn a_paused_link_stays_paused_until_it_is_resumed() {
     let copy = Server::start(copy.stop().await).await;
     let paused = until(&copy, "it is still paused", |link| link.is_object()).await;
     assert!(paused["state"] == "paused" && reason(&paused).starts_with("paused: "), "{paused}");
+    let primary = primary.restart().await;
+    until(&primary, "its source learns it again", |link| link["state"] == "paused").await;
     tell(&copy, Method::POST, "resume", value!({})).await;
     eventually("the copy reaches the token", async || reached(&copy, &token).await.then_some(())).await;
     until(&primary, "its source knows that, too", |link| link["state"] == "following").await;
@@ -149,7 +151,6 @@ async fn a_requested_synchronization_waits_in_a_file_that_can_be_edited() {
         "{stopped}"
     );
     edit(&copy, |file| file["since"] = Value::Null);
-    tell(&copy, Method::POST, "pause", value!({})).await;
     tell(&copy, Method::POST, "resume", value!({})).await;
     until(&copy, "it goes on", |link| !reason(link).contains("sync-request") && link["state"] != "paused")
         .await;

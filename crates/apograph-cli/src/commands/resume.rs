@@ -7,11 +7,11 @@ use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::printer::Printer;
 
-/// Let the link of a copy go on after a pause
+/// Let the link of a copy go on: after a pause, or at once when it waits or is stopped
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It goes on where it was: it follows if the source's journal still reaches back to where the copy is, and synchronizes
-otherwise.
+otherwise. A link that waits, or is stopped, asks its source at once.
 
 Needs a token of the role admin, and is told to the server of the copy.
 

@@ -93,7 +93,8 @@ impl Worker {
             }
         };
         if let Some(event) = event {
-            if matches!(event, Event::Pause) {
+            let waits = matches!(self.link.state(), State::Waiting | State::Stopped(_));
+            if waits || matches!(event, Event::Pause) {
                 self.due = None;
             }
             self.happened(event, None).await;

@@ -16,7 +16,7 @@ use super::Worker;
 use crate::clock;
 use crate::limits::{REPORT_INTERVAL, SOURCE_TIMEOUT};
 use crate::links::board::{Seen, link_partition};
-use crate::links::{report, shown};
+use crate::links::{greet, report, shown};
 use crate::routes::shape;
 
 impl Worker {
@@ -55,7 +55,9 @@ impl Worker {
         let Ok(turn) = Arc::clone(&self.reporting).try_acquire_owned() else {
             return;
         };
-        let (Some(client), Some(shown)) = (self.client.clone(), self.app.board.of(&self.name)) else {
+        // A link that was paused before a restart has not greeted, and tells its source all the same.
+        let client = self.client.clone().or_else(|| greet::client(self.app.folder.path(), &self.source).ok());
+        let (Some(client), Some(shown)) = (client, self.app.board.of(&self.name)) else {
             return;
         };
         let server = shape::identity(self.app.folder.identity());
