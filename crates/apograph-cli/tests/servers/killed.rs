@@ -51,6 +51,7 @@ fn import_under_kills(partitions: u16, seed: u64) {
         over.store(true, Ordering::Release);
         (writer.join().unwrap(), imports)
     });
+    primary.wait();
     put_canaries(&primary);
     all.iter().for_each(|server| server.wait());
 
