@@ -52,6 +52,7 @@ fn every_verb_explains_itself() {
         "pause",
         "resume",
         "throttle",
+        "why",
         "verify",
         "export",
         "journal",
@@ -78,7 +79,7 @@ fn every_verb_explains_itself() {
 
 #[test]
 fn wrong_command_lines_end_with_2() {
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 24] = [
         (&[], "Usage"),
         (&["fly"], "unrecognized subcommand 'fly'"),
         (&["get"], "<URI>"),
@@ -101,6 +102,8 @@ fn wrong_command_lines_end_with_2() {
         (&["init", "--dir", "x", "--role", "primary", "--partitions", "65"], "1 to 64 partitions"),
         (&["quickstart", "--branch", "main"], "--import"),
         (&["purge", "/a"], "nothing was purged"),
+        (&["why", "/a", "--live", "--version", "3"], "cannot be used with"),
+        (&["verify", "--against", "http://a", "--prefix", "/a", "--document", "/a"], "cannot be used with"),
     ];
     for (arguments, expected) in cases {
         let output = apograph(arguments);
