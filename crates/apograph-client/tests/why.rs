@@ -349,3 +349,13 @@ fn every_cause_from_evidence_to_words() {
         "why.transcript is not what the code says; UPDATE_GOLDEN=1 writes it anew:\n{text}"
     );
 }
+
+#[test]
+fn the_page_for_operators_lists_every_cause() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operate/why.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let causes = page.split("\n## Causes\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let listed =
+        causes.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(code, _)| code);
+    assert_eq!(listed.collect::<BTreeSet<_>>(), Cause::CODES.into_iter().collect());
+}
