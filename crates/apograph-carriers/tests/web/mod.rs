@@ -156,6 +156,7 @@ fn refused(kind: RefusalKind) -> (u16, &'static str) {
     match kind {
         RefusalKind::OutOfWindow => (410, "out-of-window"),
         RefusalKind::UnknownPosition => (409, "unknown-position"),
+        RefusalKind::SnapshotExpired => (410, "snapshot-expired"),
         RefusalKind::Denied => (401, "unauthenticated"),
         RefusalKind::NoSuchDatabase => (404, "no-such-database"),
         RefusalKind::NotApograph => (418, "other"),
