@@ -195,6 +195,9 @@ mod tests {
         Budget { bytes_max: Some(max), age_max: None }
     }
 
+    /// What it is about; budget, windows; when the copy leaves, bytes missing, what catching up costs.
+    type Row = (&'static str, Budget, Vec<Window>, Leaves, u64, u64);
+
     #[test]
     fn the_table() {
         let nothing = Budget::default();
@@ -202,7 +205,7 @@ mod tests {
         let age = Budget { bytes_max: None, age_max: Some(HOUR) };
         let gone = Window { reaches: false, missing_bytes: None, ..window(5 * MB, 1000.0) };
         let s = Duration::from_secs;
-        let table: [(&str, Budget, Vec<Window>, Leaves, u64, u64); 12] = [
+        let table: [Row; 12] = [
             ("everything is kept", nothing, vec![window(MB, 1000.0)], Leaves::Never, MB, MB),
             ("nobody writes", bytes(MB), vec![window(0, 0.0)], Leaves::Never, 0, 0),
             (
