@@ -242,10 +242,10 @@ pub enum Cause {
     Differs {
         /// What the server shows of the document.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        here: Option<HeadView>,
+        here: Option<Box<HeadView>>,
         /// What the source shows of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        source: Option<HeadView>,
+        source: Option<Box<HeadView>>,
     },
     /// The server's link does not follow its source.
     NotFollowing {

@@ -2,6 +2,7 @@
 
 use apograph_format::{State, View};
 
+use super::head_of;
 use crate::types::{Asked, Cause, ChangeView, HeadView, Held, SearchView};
 
 /// Why the version asked about is not here. `source`, if it was asked, shows the same; it may know more of it.
@@ -40,7 +41,7 @@ fn version(held: &Held, knows: &Held, head: &HeadView) -> Cause {
             Cause::VersionNotInView { live: held.head.as_ref().and_then(|head| head.live) }
         }
         View::Full if knows.version.is_some() => {
-            Cause::Differs { here: held.head.clone(), source: knows.head.clone() }
+            Cause::Differs { here: head_of(held), source: head_of(knows) }
         }
         _ => Cause::NoSuchVersion { newest: head.versions },
     }

@@ -2,7 +2,7 @@
 
 use apograph_format::View;
 
-use super::{changed, shown};
+use super::{changed, head_of, shown};
 use crate::types::{Cause, ChangeView, Held, SearchView};
 
 /// Why the two do not show the same in a view; `None` if they do. The source has seen all that the copy shows.
@@ -14,7 +14,7 @@ pub(super) fn difference(view: View, held: &Held, source: &Held) -> Option<Cause
     let changed_there = changed(source);
     let is_newer = changed_there > held.visible && source.missing != SearchView::Nothing;
     if !is_newer {
-        return Some(Cause::Differs { here: held.head.clone(), source: source.head.clone() });
+        return Some(Cause::Differs { here: head_of(held), source: head_of(source) });
     }
     if let Some(change) = &held.pending {
         return Some(Cause::NotAppliedYet { change: change.clone(), visible: held.visible });

@@ -121,6 +121,10 @@ fn what_must_match(asked: Asked, held: &Held, source: &Held) -> Option<View> {
     }
 }
 
+fn head_of(held: &Held) -> Option<Box<HeadView>> {
+    held.head.clone().map(Box::new)
+}
+
 fn changed(held: &Held) -> Timestamp {
     held.head.as_ref().map(|head| head.changed).unwrap_or_default()
 }
