@@ -9,8 +9,8 @@ pub mod document;
 pub mod handshake;
 pub mod health;
 pub mod history;
-pub mod leaf;
 pub mod import;
+pub mod leaf;
 pub mod link;
 pub mod list;
 pub mod problem;
@@ -26,8 +26,8 @@ pub use document::{ContentView, DocumentAnswer, DocumentRequest, DocumentView, L
 pub use handshake::Handshake;
 pub use health::Health;
 pub use history::{HistoryItem, HistoryPage};
-pub use leaf::LeafLine;
 pub use import::{ImportAnswer, ImportDone, ImportProgress, ImportQuery};
+pub use leaf::LeafLine;
 pub use link::{
     LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkProof, LinkReport, LinkState, LinkStatus,
     ReportAnswer, ReportDigest, ReportPartition,

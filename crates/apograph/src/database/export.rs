@@ -22,8 +22,8 @@ use super::{Database, Shared};
 use crate::error::{Cause, ReadError};
 use crate::read::{ExportQuery, Scope};
 use lines::{
-    ContentMember, DamagedLine, DocumentLine, End, EndLine, ErasedLine, HeadMember, HeaderLine, OriginMember, PieceLine,
-    VersionLine, json,
+    ContentMember, DamagedLine, DocumentLine, End, EndLine, ErasedLine, HeadMember, HeaderLine, OriginMember,
+    PieceLine, VersionLine, json,
 };
 
 /// What the first line of an export says of its form.
