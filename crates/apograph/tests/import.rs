@@ -5,11 +5,14 @@
 mod support;
 
 use apograph::error::{CommitError, ImportError, LoadRefusal, Refusal};
-use apograph::format::{Hash, Head, Kind, Properties, State, Timestamp, Version, VersionRef, View};
+use apograph::format::{
+    Hash, Head, Kind, Properties, State, SyncScope, Timestamp, Version, VersionRef, View,
+};
 use apograph::import::{LineFault, Reader};
 use apograph::transaction::{Action, ContentBytes, Load, LoadedVersion, Precondition, Transaction};
 use apograph::{Database, ImportRequest, Operation};
 use support::loading::{Lone, load, loadable};
+use support::synchronize::{Cost, synchronize_scoped};
 use support::{Servers, export, lock, operation, publish, put, put_content, transaction, trash, uri};
 
 const CANARY: &str = "CANARY-never-published";
@@ -126,6 +129,42 @@ fn what_was_purged_while_the_export_was_made_comes_as_purged() {
     let outcome: Result<(), ImportError> = lines.iter().try_for_each(|line| import.line(line.as_bytes()));
     let Err(ImportError::Line(error)) = outcome else { panic!("{outcome:?}") };
     assert!(matches!(error.fault, LineFault::PurgedMeanwhile { uri } if uri.as_str() == "/b"));
+}
+
+/// Of versions that are not there nobody knows what they add to the history: heads are kept as they are said.
+#[test]
+fn what_a_copy_with_the_newest_versions_exports_is_loaded() {
+    let servers = Servers::start(1);
+    let primary = servers.primary();
+    for n in 0..20 {
+        primary.commit(transaction([put("/long", &format!("version {n}"))])).unwrap();
+        if n == 0 {
+            primary.commit(transaction([publish("/long")])).unwrap();
+        }
+    }
+    let scope = SyncScope { max_versions: 5, ..SyncScope::default() };
+    let replica = servers.database("replica");
+    synchronize_scoped(&primary, &replica, "requested", scope, &mut Cost::default());
+    let exported = export(&replica, View::Full);
+    let versions = |lines: &[String]| {
+        let is_whole = |line: &&String| line.starts_with(r#"{"uri":"/long","v"#) && !line.contains("erased");
+        lines.iter().filter(is_whole).count()
+    };
+    assert_eq!(
+        (versions(&exported), versions(&export(&primary, View::Full))),
+        (6, 20),
+        "the live one and five"
+    );
+    for versions_max in [1, 2, 512] {
+        let target = Lone::start(1);
+        let loaded = load(&target.database, &exported, versions_max, usize::MAX);
+        assert_eq!(loaded.cut, [uri("/long")]);
+        let whole = |lines: &[String]| {
+            let lines: Vec<String> = lines.iter().filter(|line| !line.contains("erased")).cloned().collect();
+            loadable(&lines)
+        };
+        assert_eq!(whole(&export(&target.database, View::Full)), whole(&exported));
+    }
 }
 
 #[test]
@@ -337,6 +376,9 @@ fn what_does_not_fit_is_not_loaded() {
     target.database.commit(transaction([lock("/a", 60)])).unwrap();
     assert_eq!(ask("/a", rest(&one), true), Some(Refusal::Load(LoadRefusal::Changed)));
     target.database.commit(transaction([operation("/a", Action::Unlock)])).unwrap();
+    let forged = head(&both);
+    let forged = Head { history: Hash::of(b"other"), ..forged };
+    assert!(is_head(ask("/a", Load { head: Some(forged), ..rest(&one) }, true)), "nothing is missing");
     assert_eq!(ask("/a", rest(&one), true), None);
     let found = target.database.head(&uri("/a"), None).unwrap().unwrap();
     assert_eq!(Head { changed: Timestamp::ZERO, ..found }, Head { r#type: "note".into(), ..head(&both) });

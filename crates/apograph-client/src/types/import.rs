@@ -76,4 +76,9 @@ pub struct ImportDone {
     pub purged_meanwhile: Vec<Uri>,
     /// How many.
     pub purged_meanwhile_total: u64,
+    /// Documents of which the export lacks older versions; the first thousand.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub cut: Vec<Uri>,
+    /// How many.
+    pub cut_total: u64,
 }

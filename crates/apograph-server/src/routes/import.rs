@@ -113,6 +113,8 @@ async fn all(
         left_out_total: loaded.left_out_total,
         purged_meanwhile: loaded.purged_meanwhile,
         purged_meanwhile_total: loaded.purged_meanwhile_total,
+        cut: loaded.cut,
+        cut_total: loaded.cut_total,
     })
 }
 

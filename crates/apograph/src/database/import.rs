@@ -86,6 +86,10 @@ pub struct Imported {
     pub purged_meanwhile: Vec<Uri>,
     /// How many.
     pub purged_meanwhile_total: u64,
+    /// Documents of which the export lacks older versions, as the copy did that it is of; the first thousand.
+    pub cut: Vec<Uri>,
+    /// How many.
+    pub cut_total: u64,
 }
 
 #[derive(Default)]
@@ -158,7 +162,10 @@ impl Import {
     pub fn line(&mut self, line: &[u8]) -> Result<(), ImportError> {
         let Some(item) = self.reader.line(line)? else { return Ok(()) };
         match item {
-            Item::Version { uri, kind, version, head, content_bytes } => {
+            Item::Version { uri, kind, version, head, content_bytes, is_cut } => {
+                if is_cut {
+                    list(uri.clone(), &mut self.loaded.cut, &mut self.loaded.cut_total);
+                }
                 let bytes = line.len().max(usize::try_from(content_bytes).unwrap_or(usize::MAX));
                 self.version(uri, kind, *version, head.map(|head| *head), bytes)?;
                 self.loaded.content_bytes += content_bytes;

@@ -21,7 +21,7 @@ pub(super) enum Line {
     Header { format: String, view: Option<View> },
     Document { uri: Uri, head: Box<Head> },
     Version(Box<VersionLine>),
-    Erased { uri: Uri, number: u64 },
+    Erased { uri: Uri, number: u64, id: Hash },
     Piece { uri: Uri, number: u64, offset: u64, bytes: Bytes },
     End(End),
 }
@@ -155,7 +155,9 @@ pub(super) fn read(line: &[u8]) -> Result<Line, LineFault> {
     let Some(uri) = members.uri.take() else { return Err(foreign()) };
     match (members.version, members.id, members.head.take()) {
         (None, None, Some(head)) => Ok(Line::Document { uri, head: Box::new(head.into_head()) }),
-        (Some(number), Some(_), None) if members.erased == Some(true) => Ok(Line::Erased { uri, number }),
+        (Some(number), Some(id), None) if members.erased == Some(true) => {
+            Ok(Line::Erased { uri, number, id })
+        }
         (Some(number), Some(id), None) => {
             version(uri, number, id, members).map(|version| Line::Version(Box::new(version)))
         }

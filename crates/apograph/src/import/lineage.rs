@@ -8,21 +8,21 @@ use crate::transaction::LoadedVersion;
 /// The versions of a document that were met so far, oldest first.
 #[derive(Debug, Clone)]
 pub(crate) struct Lineage {
-    first: Option<u64>,
+    count: u64,
     last: Option<VersionRef>,
     history: Hash,
 }
 
 impl Default for Lineage {
     fn default() -> Lineage {
-        Lineage { first: None, last: None, history: Head::NO_HISTORY }
+        Lineage { count: 0, last: None, history: Head::NO_HISTORY }
     }
 }
 
 impl Lineage {
-    /// A document of which the versions up to `last` are there.
-    pub(crate) fn continued(first: u64, last: VersionRef, history: Hash) -> Lineage {
-        Lineage { first: Some(first), last: Some(last), history }
+    /// A document of which the versions up to `last` are there. `has_gaps`: not all of them.
+    pub(crate) fn continued(last: VersionRef, history: Hash, has_gaps: bool) -> Lineage {
+        Lineage { count: last.number - u64::from(has_gaps), last: Some(last), history }
     }
 
     /// The next version.
@@ -31,7 +31,7 @@ impl Lineage {
         if version.number <= after {
             return Err(LoadRefusal::Order { after, found: version.number });
         }
-        self.first.get_or_insert(version.number);
+        self.count += 1;
         self.history = Head::extend_history(&self.history, &version.id);
         self.last = Some(version);
         Ok(())
@@ -45,9 +45,10 @@ impl Lineage {
         self.history
     }
 
-    /// Are the first versions missing? Then what they add to the history cannot be known.
-    fn begins_later(&self) -> bool {
-        self.first != Some(1)
+    /// Are versions missing? A purge takes them, a move skips numbers, and an operator may have said that a copy gets only
+    /// the newest ones. What they add to the history cannot be known.
+    fn has_gaps(&self) -> bool {
+        self.last.is_none_or(|last| last.number != self.count)
     }
 }
 
@@ -108,7 +109,7 @@ fn rules(kind: Kind, head: &Head, lineage: &Lineage, live: Option<Hash>) -> [(bo
         (head.lock.is_none() || !is_gone, "what is in the trash or purged is not locked"),
         (head.moved_to.is_none() || head.state == State::Trashed, "what was moved away is in the trash"),
         (
-            head.history == lineage.history() || (!is_purged && lineage.begins_later()),
+            head.history == lineage.history() || (!is_purged && lineage.has_gaps()),
             "the history is that of the versions",
         ),
     ]

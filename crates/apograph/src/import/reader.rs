@@ -46,6 +46,8 @@ pub enum Item {
         head: Option<Box<Head>>,
         /// Bytes of its content.
         content_bytes: u64,
+        /// With the last version: bodies of versions before it are not in the export.
+        is_cut: bool,
     },
     /// A document of which only this is left.
     Purged {
@@ -86,8 +88,8 @@ struct Document {
     /// Id of the version that has the number of the live one.
     live: Option<Hash>,
     is_left_out: bool,
-    /// A version of it was purged since the export began.
-    is_purged: bool,
+    /// The body of a version is not in the export.
+    is_cut: bool,
 }
 
 /// A version whose content comes in lines of its own.
@@ -200,7 +202,7 @@ impl Reader {
             Line::Header { .. } => Err(unexpected("a document")),
             Line::Document { uri, head } => self.begin(uri, *head, is_again),
             Line::Version(version) => self.version(version),
-            Line::Erased { uri, number } => self.erased(uri, number),
+            Line::Erased { uri, number, id } => self.erased(uri, VersionRef { number, id }),
             Line::Piece { uri, number, offset, bytes } => self.piece(&uri, number, offset, &bytes),
             Line::End(end) => self.end(end).map(Some),
         }
@@ -292,17 +294,20 @@ impl Reader {
         Ok(())
     }
 
-    /// A version that was purged after the time of the export, before its line was written.
-    fn erased(&mut self, uri: Uri, number: u64) -> Result<Option<Item>, LineFault> {
+    /// A version whose body is not in the export: purged since its time, or cut from the copy that was exported.
+    fn erased(&mut self, uri: Uri, version: VersionRef) -> Result<Option<Item>, LineFault> {
         self.position.versions += 1;
         if self.view == View::Published {
             self.follow(&uri)?;
             self.position.documents += 1;
             return Ok(Some(Item::LeftOut { uri }));
         }
-        let document = self.next_version(&uri, number)?;
-        document.is_purged = true;
-        Ok(self.close_if_last(number))
+        let document = self.next_version(&uri, version.number)?;
+        document.is_cut = true;
+        if let Some(lineage) = &mut document.lineage {
+            lineage.add(version).map_err(|refusal| LineFault::Document { uri, refusal })?;
+        }
+        Ok(self.close_if_last(version.number))
     }
 
     fn piece(
@@ -360,16 +365,17 @@ impl Reader {
         if document.head.live.is_some_and(|live| live.number == version.number) {
             document.live = Some(version.id);
         }
-        if document.is_left_out || document.is_purged {
+        let is_last = document.is_last(version.number);
+        if document.is_left_out || (is_last && document.lacks_live()) {
             return Ok(self.close_if_last(version.number));
         }
-        let kind = document.head.kind;
+        let (kind, is_cut) = (document.head.kind, is_last && document.is_cut);
         let mut head = None;
-        if document.is_last(version.number) {
+        if is_last {
             document.check()?;
             head = self.document.take().map(|document| Box::new(document.head));
         }
-        Ok(Some(Item::Version { uri, kind, version: Box::new(loaded), head, content_bytes }))
+        Ok(Some(Item::Version { uri, kind, version: Box::new(loaded), head, content_bytes, is_cut }))
     }
 
     fn end(&mut self, end: End) -> Result<Item, LineFault> {
@@ -423,18 +429,14 @@ impl Reader {
         Ok(document)
     }
 
-    /// After the last line of a document of which no version is to be loaded.
+    /// After the last line of a document that is left out, or was purged: its last or its live version is gone.
     fn close_if_last(&mut self, number: u64) -> Option<Item> {
         let document = self.document.take_if(|document| document.is_last(number))?;
         let uri = document.uri;
         if document.is_left_out {
             return Some(Item::LeftOut { uri });
         }
-        document.is_purged.then(|| Item::Purged {
-            uri,
-            head: Box::new(purged(document.head)),
-            meanwhile: true,
-        })
+        Some(Item::Purged { uri, head: Box::new(purged(document.head)), meanwhile: true })
     }
 }
 
@@ -449,12 +451,17 @@ impl Document {
             lineage: Some(Lineage::default()),
             before: 0,
             live: None,
-            is_purged: false,
+            is_cut: false,
         }
     }
 
     fn is_last(&self, number: u64) -> bool {
         self.head.working.is_some_and(|working| working.number == number)
+    }
+
+    /// The live version is one of those whose bodies are not in the export.
+    fn lacks_live(&self) -> bool {
+        self.is_cut && self.lineage.is_some() && self.head.live.is_some() && self.live.is_none()
     }
 
     fn check(&self) -> Result<(), LineFault> {

@@ -65,6 +65,7 @@ pub fn load(database: &Database, export: &[String], versions_max: usize, lines_m
             all.left_out.extend(loaded.left_out);
             all.purged_meanwhile.extend(loaded.purged_meanwhile);
             all.left_out_total += loaded.left_out_total;
+            all.cut.extend(loaded.cut);
             return all;
         }
     }

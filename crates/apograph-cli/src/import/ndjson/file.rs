@@ -36,6 +36,8 @@ pub(crate) struct Contents {
     pub(crate) left_out_total: u64,
     pub(crate) purged_meanwhile: Vec<String>,
     pub(crate) purged_meanwhile_total: u64,
+    pub(crate) cut: Vec<String>,
+    pub(crate) cut_total: u64,
 }
 
 /// Documents that are listed; more are counted.
@@ -106,7 +108,12 @@ impl ExportFile {
 impl Contents {
     fn add(&mut self, item: Option<Item>) {
         match item {
-            Some(Item::Version { content_bytes, .. }) => self.content_bytes += content_bytes,
+            Some(Item::Version { content_bytes, is_cut, uri, .. }) => {
+                self.content_bytes += content_bytes;
+                if is_cut {
+                    list(uri.to_string(), &mut self.cut, &mut self.cut_total);
+                }
+            }
             Some(Item::LeftOut { uri }) => {
                 list(uri.to_string(), &mut self.left_out, &mut self.left_out_total);
             }

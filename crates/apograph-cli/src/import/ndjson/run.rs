@@ -76,6 +76,10 @@ pub(crate) struct Summary {
     pub(crate) purged_meanwhile: Vec<String>,
     /// How many.
     pub(crate) purged_meanwhile_total: u64,
+    /// Documents of which the export lacks older versions: the first thousand.
+    pub(crate) cut: Vec<String>,
+    /// How many.
+    pub(crate) cut_total: u64,
 }
 
 impl Run {
@@ -249,6 +253,8 @@ impl Summary {
         self.left_out_total = contents.left_out_total;
         self.purged_meanwhile = contents.purged_meanwhile;
         self.purged_meanwhile_total = contents.purged_meanwhile_total;
+        self.cut = contents.cut;
+        self.cut_total = contents.cut_total;
     }
 
     fn add(&mut self, done: ImportDone) {
@@ -262,6 +268,8 @@ impl Summary {
         self.left_out_total = done.left_out_total;
         self.purged_meanwhile = texts(done.purged_meanwhile);
         self.purged_meanwhile_total = done.purged_meanwhile_total;
+        self.cut = texts(done.cut);
+        self.cut_total = done.cut_total;
     }
 
     /// For people.
@@ -299,6 +307,7 @@ impl Summary {
                 &self.purged_meanwhile,
                 self.purged_meanwhile_total,
             ),
+            ("without older versions, which the export lacks", &self.cut, self.cut_total),
         ] {
             if total > 0 {
                 text.push_str(&format!("{what}: {total} documents\n"));

@@ -71,11 +71,21 @@ impl Planning<'_, '_> {
             (None, None) => Ok(Lineage::default()),
             (Some(head), None) => Err(LoadRefusal::Occupied { state: head.state }.into()),
             (Some(head), Some(after)) if is_a_part(head, after) && head.kind == load.kind => {
-                let first = if self.state.version_id(uri, 1)?.is_some() { 1 } else { after.number };
-                Ok(Lineage::continued(first, after, head.history))
+                let has_gaps = load.head.is_some() && self.has_gaps(uri, after)?;
+                Ok(Lineage::continued(after, head.history, has_gaps))
             }
             (_, Some(_)) => Err(LoadRefusal::Changed.into()),
         }
+    }
+
+    /// Is one of the versions up to `last` missing? Asked once for a document that comes in parts, with the last one.
+    fn has_gaps(&self, uri: &Uri, last: VersionRef) -> Result<bool, PlanError> {
+        for number in 1..last.number {
+            if self.state.version_id(uri, number)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn bring_version(&mut self, uri: &Uri, loaded: &LoadedVersion) -> Result<(), PlanError> {
