@@ -127,6 +127,11 @@ impl Server {
         self.child.lock().unwrap().as_ref().map(Child::id)
     }
 
+    /// Its process ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.child.lock().unwrap().as_mut().is_some_and(|child| child.try_wait().unwrap().is_some())
+    }
+
     /// The last lines of its log.
     pub fn log(&self) -> String {
         let log = self.whole_log();
@@ -225,7 +230,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 /// The command line, without what the environment would tell it.
 pub fn apograph() -> Command {
     let mut command = Command::new(program());
-    for variable in ["SERVER", "TOKEN_FILE", "DATABASE", "AGAINST_TOKEN_FILE", "ON_TOKEN_FILE"] {
+    for variable in ["SERVER", "TOKEN_FILE", "DATABASE", "AGAINST_TOKEN_FILE"] {
         command.env_remove(format!("APOGRAPH_{variable}"));
     }
     command

@@ -100,14 +100,15 @@ impl Store {
         self.engine.range(Space::Documents, &keys::erasures(), at.0).map(read).filter(is_pending).collect()
     }
 
-    /// Takes the payloads out of every file of this store, but those that something names again by now. Answers whether
-    /// all bytes are gone; if not, a reader still holds a file open, or a payload came again ahead of the transaction
-    /// that names it. Calling again later finishes it. Idempotent.
-    pub fn erase(&self, pending: &PendingErasure) -> Result<bool, StoreError> {
+    /// Takes the payloads out of every file of this store, but those that something names again by now. All erasures
+    /// together, because each call rewrites the tables. Answers whether all bytes are gone; if not, a reader still holds
+    /// a file open, or a payload came again ahead of the transaction that names it. Calling again later finishes it.
+    /// Idempotent.
+    pub fn erase(&self, pending: &[PendingErasure]) -> Result<bool, StoreError> {
         let at = self.progress().timestamp;
         let mut is_awaited = false;
         let mut keys = Vec::new();
-        for hash in &pending.payloads {
+        for hash in pending.iter().flat_map(|erasure| &erasure.payloads) {
             if self.is_named(hash, &BTreeSet::new(), at)? {
                 continue;
             }

@@ -97,14 +97,22 @@ impl Store {
         key.map_or([0; 16], |(_, key)| key.place(uri))
     }
 
-    /// Is everything of a document what it was: its head by the trees, its bodies and contents by their names?
-    pub fn is_sound(&self, uri: &Uri, at: Timestamp) -> Result<bool, StoreError> {
+    /// Is the head of a document, or that there is none, what the trees say?
+    pub fn is_head_sound(&self, uri: &Uri, at: Timestamp) -> Result<bool, StoreError> {
         for (view, key) in &self.tree_settings.keys {
             let Ok(found) = self.true_leaf(*view, uri, at) else { return Ok(false) };
             let stored = self.leaf(*view, &key.place(uri), at)?.map(|(hash, _)| hash);
             if stored != found.map(|leaf| leaf.hash) {
                 return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    /// Is everything of a document what it was: its head by the trees, its bodies and contents by their names?
+    pub fn is_sound(&self, uri: &Uri, at: Timestamp) -> Result<bool, StoreError> {
+        if !self.is_head_sound(uri, at)? {
+            return Ok(false);
         }
         let first = self.cut_versions(uri, at)?.map_or(0, |cut| cut.kept_from);
         for version in self.versions(uri, first, u64::MAX, at) {

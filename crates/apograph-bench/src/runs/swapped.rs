@@ -133,7 +133,7 @@ fn reason(copy: &Copy) -> Option<String> {
     if !told.is_empty() {
         return Some(told);
     }
-    copy.server.log().lines().last().map(str::to_owned)
+    copy.server.has_ended().then(|| copy.server.log().lines().last().unwrap_or_default().trim().to_owned())
 }
 
 fn change(stage: &Stage) {

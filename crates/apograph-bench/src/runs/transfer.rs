@@ -76,6 +76,9 @@ impl Copy {
                     link => last = link.map(told).unwrap_or_default(),
                 }
             }
+            if self.server.has_ended() {
+                return Err(format!("its process ended:\n{}", self.server.log()));
+            }
             std::thread::sleep(Duration::from_millis(25));
         }
         Err(format!("not within {} s: {last}", patience.as_secs()))

@@ -96,7 +96,6 @@ pub struct Reason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[expect(clippy::large_enum_variant, reason = "an answer holds a handful of them, once")]
 pub enum Cause {
     /// It is here as asked.
     Here {

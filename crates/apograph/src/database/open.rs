@@ -75,6 +75,14 @@ pub enum OpenError {
         #[source]
         error: StoreError,
     },
+    /// These are the files of the primary, and this server is another: two would take writes.
+    #[error(
+        "this is the database as its primary {primary} has it, and this server is another: give this one an empty folder, and it becomes a copy"
+    )]
+    OfAnotherServer {
+        /// Name of the primary.
+        primary: String,
+    },
     /// A synchronization that was begun cannot be taken up again.
     #[error("a synchronization that was begun cannot be taken up: {0}")]
     Synchronize(#[from] SyncError),
@@ -94,6 +102,9 @@ impl Database {
         settings: &DatabaseSettings,
         file: DatabaseFile,
     ) -> Result<Database, OpenError> {
+        if file.role == Role::Primary && file.primary.key != folder.identity().key {
+            return Err(OpenError::OfAnotherServer { primary: file.primary.name });
+        }
         prepare_spool(path)?;
         let stores = open_stores(path, &file, settings)?;
         let mut marker = SyncMarker::read(path)?;

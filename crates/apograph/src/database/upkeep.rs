@@ -72,15 +72,16 @@ fn maintain(stores: &[Arc<Store>], stop: &AtomicBool) {
 /// something is left to do: a reader holds a file open.
 pub(super) fn erase(store: &Store, journal: &mut Journal) -> Result<bool, String> {
     let pending = store.pending_erasures().map_err(|error| chain(&error))?;
-    let (mut finished, count) = (Vec::new(), pending.len());
-    for erasure in pending {
+    for erasure in &pending {
         let names = erasure.payloads.iter().copied().collect();
         journal.erase(&names, erasure.sequence).map_err(|error| chain(&error))?;
-        if store.erase(&erasure).map_err(|error| chain(&error))? {
-            finished.push(erasure.sequence);
-        }
     }
-    let is_left = finished.len() < count;
-    store.finish_erasures(finished);
-    Ok(is_left)
+    if pending.is_empty() {
+        return Ok(false);
+    }
+    let is_erased = store.erase(&pending).map_err(|error| chain(&error))?;
+    if is_erased {
+        store.finish_erasures(pending.iter().map(|erasure| erasure.sequence));
+    }
+    Ok(!is_erased)
 }
