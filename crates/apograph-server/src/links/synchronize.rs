@@ -231,21 +231,20 @@ impl Synchronization {
     }
 
     fn counted(&self, marker: &SyncMarker) -> Counted {
-        let partitions = marker.snapshot.partitions.iter().map(|of| of.partition);
-        let before = |partition: PartitionId| {
-            let syncing = self.database.syncing(partition);
-            (partition, syncing.map_or((0, 0), |syncing| (syncing.documents, syncing.bytes)))
-        };
+        let (mut before, mut now) = (BTreeMap::new(), BTreeMap::new());
+        for of in &marker.snapshot.partitions {
+            let Some(syncing) = self.database.syncing(of.partition) else { continue };
+            before.insert(of.partition, (syncing.documents, syncing.bytes));
+            // How much a partition brings that is still to come is known only when all of it does.
+            let left = if syncing.is_bulk { of.documents.saturating_sub(syncing.documents) } else { 0 };
+            now.insert(
+                of.partition,
+                TransferProgress { documents_total: left, ..TransferProgress::default() },
+            );
+        }
         let mut progress = SyncProgress::begun(self.why, marker.round, marker.began);
         progress.snapshot = marker.snapshot.at;
-        Counted {
-            progress,
-            meter: SyncMeter::default(),
-            begun: Instant::now(),
-            told: None,
-            before: partitions.map(before).collect(),
-            now: BTreeMap::new(),
-        }
+        Counted { progress, meter: SyncMeter::default(), begun: Instant::now(), told: None, before, now }
     }
 
     async fn enter(&self, phase: Phase, counted: &mut Counted) {

@@ -67,9 +67,14 @@ impl Database {
         self.shared.stores.iter().map(of_store).max().unwrap_or_default().max(self.visible())
     }
 
-    /// Installs a batch. Blocks.
-    pub fn install(&self, partition: PartitionId, installment: Installment) -> Result<(), SyncError> {
-        self.on_worker(move |worker| worker.install(partition, &installment))?
+    /// Installs a batch of the snapshot at `at`; what is left of an earlier one is refused. Blocks.
+    pub fn install(
+        &self,
+        partition: PartitionId,
+        at: Timestamp,
+        installment: Installment,
+    ) -> Result<(), SyncError> {
+        self.on_worker(move |worker| worker.install(partition, at, &installment))?
     }
 
     /// What a partition holds, to be compared.
@@ -230,10 +235,15 @@ impl Worker {
         Ok(())
     }
 
-    fn install(&mut self, partition: PartitionId, installment: &Installment) -> Result<(), SyncError> {
+    fn install(
+        &mut self,
+        partition: PartitionId,
+        at: Timestamp,
+        installment: &Installment,
+    ) -> Result<(), SyncError> {
         self.open_logs()?;
         let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
-        let syncing = store.syncing().ok_or(SyncError::NotBegun)?;
+        let syncing = store.syncing().filter(|syncing| syncing.target == at).ok_or(SyncError::NotBegun)?;
         let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.lists_differences());
         if is_repair {
             for repaired in

@@ -24,6 +24,8 @@ const INLINE_BYTES_MAX: u64 = 256 << 10;
 const SENT_MAX: usize = 16_384;
 /// A measurement says that it is alive after so many documents.
 const MEASURED_STEP: u64 = 4_096;
+/// A search that finds nothing says that it is alive after so many documents.
+const ALIVE_STEP: u64 = 1 << 18;
 /// A snapshot that nobody asked about for so long is not held any more.
 const PIN_IDLE: Duration = Duration::from_secs(120);
 /// Trees kept in memory for copies that compare.
@@ -65,7 +67,7 @@ enum Frames {
     Documents { reader: Reader, wanted: std::vec::IntoIter<WantedDocument> },
     All { reader: Reader, documents: Documents, sent: BTreeSet<Hash> },
     Payloads { reader: Reader, hashes: std::vec::IntoIter<Hash> },
-    Purged { documents: Documents, after: Timestamp },
+    Purged { documents: Documents, after: Timestamp, looked: u64 },
     Cursors { cursors: std::vec::IntoIter<(String, String, Timestamp)> },
     Measure { reader: Reader, of: Measure, measured: Measured },
 }
@@ -144,7 +146,9 @@ impl Database {
                 let hashes = hashes.into_iter().flatten().collect::<Vec<_>>().into_iter();
                 Frames::Payloads { reader, hashes }
             }
-            Ask::Purged { after } => Frames::Purged { documents: store.documents("", None, at), after },
+            Ask::Purged { after } => {
+                Frames::Purged { documents: store.documents("", None, at), after, looked: 0 }
+            }
             Ask::Cursors if view == View::Published => Frames::Cursors { cursors: Vec::new().into_iter() },
             Ask::Cursors => {
                 let cursors: Vec<_> = store.cursors(at).collect::<Result<_, _>>()?;
@@ -374,11 +378,17 @@ impl SyncAnswer {
                 let Some(hash) = hashes.next() else { return Ok(false) };
                 send(read_payload(&reader.store, hash, 0)?);
             }
-            Frames::Purged { documents, after } => loop {
+            Frames::Purged { documents, after, looked } => loop {
                 let Some(item) = documents.next() else { return Ok(false) };
                 let (uri, head) = item?;
+                *looked += 1;
                 if head.state == State::Purged && head.ever_live && head.changed > *after {
                     send(SyncFrame::Purged(uri));
+                    break;
+                }
+                if *looked % ALIVE_STEP == 0 {
+                    // Nothing was found for long: this says that the source is alive.
+                    send(SyncFrame::Measured(Measured::default()));
                     break;
                 }
             },

@@ -139,7 +139,11 @@ impl Database {
     ) -> Result<Transfer, SyncError> {
         let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
         let syncing = self.syncing(of.partition).ok_or(SyncError::NotBegun)?;
-        Ok(self.new_transfer(own, of, at, scope, syncing.is_bulk))
+        let mut transfer = self.new_transfer(own, of, at, scope, syncing.is_bulk);
+        if syncing.is_bulk {
+            transfer.progress.documents_total = of.documents.saturating_sub(syncing.documents);
+        }
+        Ok(transfer)
     }
 
     fn new_transfer(
@@ -549,7 +553,7 @@ impl Transfer {
         if is_empty && batch.after.is_none() && !batch.all_came {
             return Ok(());
         }
-        Ok(self.database.install(self.partition, batch)?)
+        Ok(self.database.install(self.partition, self.request.at, batch)?)
     }
 }
 
