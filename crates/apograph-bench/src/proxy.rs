@@ -268,7 +268,11 @@ mod tests {
     #[test]
     fn requests_are_found() {
         let bytes = b"GET /v1/databases/main/partitions/0/journal?from=x HTTP/1.1\r\nhost: a\r\n\r\n{}POST /a/report HTTP/1.1\r\n";
-        assert_eq!(super::routes(bytes), ["journal", "report"], "also behind a body that ends without a line");
+        assert_eq!(
+            super::routes(bytes),
+            ["journal", "report"],
+            "also behind a body that ends without a line"
+        );
         assert_eq!(super::routes(b"POST /a/report HTTP/1.1\r\nhost: a\r\n"), ["report"]);
     }
 }

@@ -138,7 +138,7 @@ async fn a_requested_synchronization_waits_in_a_file_that_can_be_edited() {
     let file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     let expected = value!({
         "reason": "requested", "since": "2020-02-29T00:00:00Z", "max_versions_per_document": 7,
-        "bring_everything_anew": false, "approved": true,
+        "check_everything": false, "approved": true,
     });
     assert_eq!(file, expected);
     // It is due after a restart, too; and what cannot be understood is not sent.

@@ -60,7 +60,7 @@ pub(super) enum RequestFileError {
 
 const SINCE: &str = "since";
 const MAX_VERSIONS: &str = "max_versions_per_document";
-const FULL: &str = "bring_everything_anew";
+const FULL: &str = "check_everything";
 const REASON: &str = "reason";
 const APPROVED: &str = "approved";
 
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_refused_by_the_name_of_its_member() {
-        let good = r#"{"reason":"requested","since":"2020-01-01","max_versions_per_document":0,"bring_everything_anew":false,"approved":true}"#;
+        let good = r#"{"reason":"requested","since":"2020-01-01","max_versions_per_document":0,"check_everything":false,"approved":true}"#;
         assert!(parse(good).unwrap().approved);
         let table = [
             ("2020-01-01", "soon", "since"),
@@ -226,7 +226,7 @@ mod tests {
             (":0", ":-1", "max_versions_per_document"),
             (":0", ":1.5", "max_versions_per_document"),
             (":0", ":null", "max_versions_per_document"),
-            ("anew\":false", "anew\":\"no\"", "bring_everything_anew"),
+            ("everything\":false", "everything\":\"no\"", "check_everything"),
             ("anew\":false", "anew\":true", "contradict"),
             ("\"approved\":true", "\"approved\":1", "approved"),
             ("\"approved\":true", "\"aproved\":true", "aproved"),
