@@ -227,7 +227,7 @@ mod tests {
             (":0", ":1.5", "max_versions_per_document"),
             (":0", ":null", "max_versions_per_document"),
             ("everything\":false", "everything\":\"no\"", "check_everything"),
-            ("anew\":false", "anew\":true", "contradict"),
+            ("everything\":false", "everything\":true", "contradict"),
             ("\"approved\":true", "\"approved\":1", "approved"),
             ("\"approved\":true", "\"aproved\":true", "aproved"),
             (",\"approved\":true", "", "\"approved\" is missing"),
