@@ -301,6 +301,10 @@ impl Store {
             Install::Absent(uri) if self.holds(View::Full) => uri,
             Install::Absent(_) | Install::Document(_) | Install::Quarantined { .. } => return Ok(()),
         };
+        // A document without a head has nothing: what all documents of an empty copy have in common.
+        if self.engine.get(Space::Documents, &keys::head(uri), known.version.0)?.is_none() {
+            return Ok(());
+        }
         let gone = self.purge_set(uri, known.version)?;
         let place = keys::reference_place(uri);
         for (number, id) in &gone.versions {
