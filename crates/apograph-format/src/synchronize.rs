@@ -28,8 +28,10 @@ pub const SYNC_REQUEST_BYTES_MAX: usize = 4 << 20;
 /// A state of a source, to be copied: a commit timestamp, and what every partition is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The commit timestamp.
+    /// The commit timestamp that the copy stands at afterwards: that of the last entry which the view shows.
     pub at: Timestamp,
+    /// The timestamp that questions name: everything up to it shows nothing else. A source may have forgotten `at`.
+    pub reads_at: Timestamp,
     /// Of which view.
     pub view: View,
     /// The partitions, in order.
@@ -46,6 +48,8 @@ pub struct SnapshotPartition {
     /// In a derived view: the entry of the source's journal that it stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Position>,
+    /// Commit timestamp of the last entry that shows in the published view.
+    pub last_published: Timestamp,
     /// Bytes of journal up to there.
     pub journal_bytes: u64,
     /// Digest of the view.

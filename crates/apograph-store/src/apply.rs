@@ -79,17 +79,15 @@ impl Store {
         let mut batch = Batch::new();
         let payloads = self.take_payloads(&mut batch, entry)?;
         for content in &facts.contents {
-            batch.put_body(keys::content(&content.hash), encode_content(content));
-            for chunk in chunks_beside(content) {
-                batch.put(keys::reference(&chunk, &keys::content_place(&content.hash)), Vec::new());
-            }
+            put_content(&mut batch, content);
         }
         let mut heads: BTreeMap<&Uri, &Head> = BTreeMap::new();
         let mut erased = Vec::new();
         for change in &facts.changes {
             self.apply_versions(&mut batch, change, &payloads)?;
             if change.operation == Operation::Purge {
-                erased.extend(self.apply_purge(&mut batch, change, entry.header().timestamp)?);
+                let before = Timestamp(entry.header().timestamp.0 - 1);
+                erased.extend(self.take_away(&mut batch, &change.uri, before)?);
             }
             heads.insert(&change.uri, &change.head);
         }
@@ -125,16 +123,22 @@ impl Store {
         let ahead = std::mem::take(&mut *self.ahead());
         for payload in ahead.payloads.into_iter().map(Ok).chain(entry.payloads()) {
             let payload = payload?;
-            if payload.erased {
-                // Only its length is left.
-            } else if payload.bytes.len() > BODY_BYTES_MAX {
-                self.chunks.write(&payload.hash, &payload.bytes)?;
-            } else {
-                batch.put_body(keys::body(&payload.hash), payload.bytes.clone());
-            }
+            self.put_payload(batch, &payload)?;
             payloads.insert(payload.hash, payload);
         }
         Ok(payloads)
+    }
+
+    /// Into the batch or into a file; of an erased one only the length is left.
+    pub(crate) fn put_payload(&self, batch: &mut Batch, payload: &Payload) -> Result<(), StoreError> {
+        if payload.erased {
+            return Ok(());
+        }
+        if payload.bytes.len() > BODY_BYTES_MAX {
+            return self.chunks.write(&payload.hash, &payload.bytes);
+        }
+        batch.put_body(keys::body(&payload.hash), payload.bytes.clone());
+        Ok(())
     }
 
     /// The index of versions, and which payloads the document names.
@@ -144,45 +148,40 @@ impl Store {
         change: &Change,
         payloads: &HashMap<Hash, Payload>,
     ) -> Result<(), StoreError> {
-        let place = keys::reference_place(&change.uri);
         for version in &change.versions {
             // A large body that came ahead is in a file by now, one that an equal version brought is in the engine.
             let body = match payloads.get(&version.id) {
                 Some(body) => Some(body.clone()),
                 None => self.payload(&version.id)?.map(Payload::of),
             };
-            let record = VersionRecord::of(version, body.as_ref())?;
-            batch.put(keys::version(&change.uri, version.number), record.encode());
-            for payload in record.content.iter().chain([&version.id]) {
-                batch.put(keys::reference(payload, &place), Vec::new());
-            }
+            put_version(batch, &change.uri, version.number, &VersionRecord::of(version, body.as_ref())?);
         }
         Ok(())
     }
 
     /// Takes everything of a document away but its head, and answers which payloads nothing names any more.
-    fn apply_purge(
+    pub(crate) fn take_away(
         &self,
         batch: &mut Batch,
-        change: &Change,
-        at: Timestamp,
+        uri: &Uri,
+        before: Timestamp,
     ) -> Result<Vec<Hash>, StoreError> {
-        let before = Timestamp(at.0 - 1);
-        let purge = self.purge_set(&change.uri, before)?;
-        let place = keys::reference_place(&change.uri);
-        for (number, id) in &purge.versions {
-            batch.delete(keys::version(&change.uri, *number));
+        let gone = self.purge_set(uri, before)?;
+        let place = keys::reference_place(uri);
+        for (number, id) in &gone.versions {
+            batch.delete(keys::version(uri, *number));
             batch.delete(keys::reference(id, &place));
         }
-        for content in &purge.contents {
+        for content in &gone.contents {
             batch.delete(keys::reference(content, &place));
         }
-        for content in &purge.unnamed {
+        for content in &gone.unnamed {
             for chunk in chunks_beside(content) {
                 batch.delete(keys::reference(&chunk, &keys::content_place(&content.hash)));
             }
         }
-        Ok(purge.erased)
+        batch.delete(keys::cut(uri));
+        Ok(gone.erased)
     }
 
     fn apply_checkpoint(
@@ -233,12 +232,29 @@ fn advance(progress: &Progress, entry: &Entry, source: Option<apograph_format::S
     }
 }
 
+/// How a content is cut, and which chunks it names.
+pub(crate) fn put_content(batch: &mut Batch, content: &ContentFact) {
+    batch.put_body(keys::content(&content.hash), encode_content(content));
+    for chunk in chunks_beside(content) {
+        batch.put(keys::reference(&chunk, &keys::content_place(&content.hash)), Vec::new());
+    }
+}
+
+/// What is remembered of a version, and which payloads it names.
+pub(crate) fn put_version(batch: &mut Batch, uri: &Uri, number: u64, record: &VersionRecord) {
+    batch.put(keys::version(uri, number), record.encode());
+    let place = keys::reference_place(uri);
+    for payload in record.content.iter().chain([&record.id]) {
+        batch.put(keys::reference(payload, &place), Vec::new());
+    }
+}
+
 /// The distinct chunks of a content of several chunks; that of any other has the name of the content.
 pub(crate) fn chunks_beside(content: &ContentFact) -> BTreeSet<Hash> {
     content.chunks.iter().copied().filter(|chunk| *chunk != content.hash).collect()
 }
 
-pub(crate) fn encode_content(content: &ContentFact) -> Vec<u8> {
+fn encode_content(content: &ContentFact) -> Vec<u8> {
     let mut bytes = content.bytes.to_le_bytes().to_vec();
     bytes.extend(content.chunks.iter().flat_map(|chunk| chunk.0));
     bytes

@@ -9,17 +9,16 @@
 use std::collections::HashMap;
 
 use apograph_format::{
-    ContentFact, Digest, Hash, Head, Leaf, Payload, Position, State as DocumentState, SyncDocument,
-    Timestamp, Uri, VersionRef, View,
+    Digest, Hash, Head, Leaf, Payload, Position, State as DocumentState, SyncDocument, Timestamp, Uri, View,
 };
 
-use crate::apply::{chunks_beside, encode_content};
+use crate::apply::{put_content, put_version};
 use crate::engine::{Batch, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::meta::{Progress, Syncing};
 use crate::record::VersionRecord;
-use crate::store::{BODY_BYTES_MAX, State, Store};
+use crate::store::{State, Store};
 
 /// A batch of what a synchronization brings.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +127,7 @@ impl Store {
         let mut heads: Vec<(Uri, Option<Head>)> = Vec::new();
         // First what goes, so that what comes and names the same has the last word.
         for change in &installment.changes {
-            self.take_away(&mut batch, &known, change, &mut erased)?;
+            erased.extend(self.drop_known(&mut batch, &known, change)?);
         }
         for change in &installment.changes {
             let (uri, head) = match change {
@@ -197,8 +196,14 @@ impl Store {
         self.state_mut().trees.digest(view)
     }
 
-    /// The store stands at the snapshot from now on: `position` is the source's there. Durable on return.
-    pub fn finish_sync(&self, position: Position, source: Option<Position>) -> Result<(), StoreError> {
+    /// The store stands at the snapshot from now on: `position`, `source` and `last_published` are the source's there.
+    /// Durable on return.
+    pub fn finish_sync(
+        &self,
+        position: Position,
+        source: Option<Position>,
+        last_published: Timestamp,
+    ) -> Result<(), StoreError> {
         {
             let mut state = self.state_mut();
             let Some(known) = state.progress.sync.clone() else {
@@ -209,7 +214,7 @@ impl Store {
                 source,
                 timestamp: known.target,
                 checkpoint: None,
-                last_published: known.target,
+                last_published,
                 sync: None,
                 ..state.progress.clone()
             };
@@ -271,57 +276,37 @@ impl Store {
         counted.map(|item| item.map(|_| 1)).sum::<Result<u64, _>>().map_err(StoreError::from)
     }
 
-    fn bring(&self, batch: &mut Batch, payloads: &[Payload]) -> Result<HashMap<Hash, Payload>, StoreError> {
-        let mut known = HashMap::with_capacity(payloads.len());
+    /// Payloads by name, into the batch or into files.
+    fn bring<'a>(
+        &self,
+        batch: &mut Batch,
+        payloads: &'a [Payload],
+    ) -> Result<HashMap<Hash, &'a Payload>, StoreError> {
         for payload in payloads {
-            if payload.erased {
-                // Only its length is left.
-            } else if payload.bytes.len() > BODY_BYTES_MAX {
-                self.chunks.write(&payload.hash, &payload.bytes)?;
-            } else {
-                batch.put_body(keys::body(&payload.hash), payload.bytes.clone());
-            }
-            known.insert(payload.hash, payload.clone());
+            self.put_payload(batch, payload)?;
         }
-        Ok(known)
+        Ok(payloads.iter().map(|payload| (payload.hash, payload)).collect())
     }
 
-    /// Versions and references that the document has no more.
-    fn take_away(
+    /// Versions and references that the document has no more; answers which payloads nothing names then.
+    fn drop_known(
         &self,
         batch: &mut Batch,
         known: &Syncing,
         change: &Install,
-        erased: &mut Vec<Hash>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Hash>, StoreError> {
         let uri = match change {
             Install::Document(document) if !document.extends => &document.uri,
             Install::Purged(uri) => uri,
             // In the published view versions of what was public once stay: `docs/decisions/0004-published-view.md`.
             Install::Absent(uri) if self.holds(View::Full) => uri,
-            Install::Absent(_) | Install::Document(_) | Install::Quarantined { .. } => return Ok(()),
+            Install::Absent(_) | Install::Document(_) | Install::Quarantined { .. } => return Ok(Vec::new()),
         };
         // A document without a head has nothing: what all documents of an empty copy have in common.
         if self.engine.get(Space::Documents, &keys::head(uri), known.version.0)?.is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let gone = self.purge_set(uri, known.version)?;
-        let place = keys::reference_place(uri);
-        for (number, id) in &gone.versions {
-            batch.delete(keys::version(uri, *number));
-            batch.delete(keys::reference(id, &place));
-        }
-        for content in &gone.contents {
-            batch.delete(keys::reference(content, &place));
-        }
-        for content in &gone.unnamed {
-            for chunk in chunks_beside(content) {
-                batch.delete(keys::reference(&chunk, &keys::content_place(&content.hash)));
-            }
-        }
-        batch.delete(keys::cut(uri));
-        erased.extend(gone.erased);
-        Ok(())
+        self.take_away(batch, uri, known.version)
     }
 
     fn bring_document(
@@ -329,49 +314,27 @@ impl Store {
         batch: &mut Batch,
         known: &Syncing,
         document: &SyncDocument,
-        payloads: &HashMap<Hash, Payload>,
+        payloads: &HashMap<Hash, &Payload>,
     ) -> Result<(), StoreError> {
         let uri = &document.uri;
         for content in &document.contents {
-            self.bring_content(batch, content);
+            put_content(batch, content);
         }
-        let place = keys::reference_place(uri);
         let mut is_cut = false;
         for version in &document.versions {
-            let record = if version.number < document.kept_from {
-                is_cut = true;
-                VersionRecord { id: version.id, body_bytes: 0, content: None, r#type: String::new() }
-            } else {
-                self.record(version, payloads)?
+            let body = match payloads.get(&version.id) {
+                Some(body) => Some((*body).clone()),
+                None => self.payload(&version.id)?.map(Payload::of),
             };
-            batch.put(keys::version(uri, version.number), record.encode());
-            for payload in record.content.iter().chain([&version.id]) {
-                batch.put(keys::reference(payload, &place), Vec::new());
-            }
+            // The live version comes however old it is.
+            is_cut |= body.is_none() && version.number < document.kept_from;
+            put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref())?);
         }
         if is_cut {
             let value = [document.kept_from.to_le_bytes(), known.target.0.to_le_bytes()].concat();
             batch.put(keys::cut(uri), value);
         }
         Ok(())
-    }
-
-    fn bring_content(&self, batch: &mut Batch, content: &ContentFact) {
-        batch.put_body(keys::content(&content.hash), encode_content(content));
-        for chunk in chunks_beside(content) {
-            batch.put(keys::reference(&chunk, &keys::content_place(&content.hash)), Vec::new());
-        }
-    }
-
-    fn record(
-        &self,
-        version: &VersionRef,
-        payloads: &HashMap<Hash, Payload>,
-    ) -> Result<VersionRecord, StoreError> {
-        match payloads.get(&version.id) {
-            Some(body) => VersionRecord::of(version, Some(body)),
-            None => VersionRecord::of(version, self.payload(&version.id)?.map(Payload::of).as_ref()),
-        }
     }
 
     /// The head of a document that the source shows no more: none in the full view, where it never was.

@@ -278,8 +278,33 @@ fn what_the_operator_leaves_out_is_left_out_and_said() {
     let digest = |database: &apograph::Database| database.digest_at(View::Full, replica.visible()).unwrap();
     assert_eq!(digest(&replica), digest(&servers.primary()));
 
-    // Whoever is made from that copy gets no more than it has, and says so as well.
-    let outcome = synchronize(&servers.primary(), &second, "requested", &mut Cost::default());
+    let live = replica.document(&uri("/long"), Which::Live, None).unwrap().version.content.unwrap();
+    assert!(replica.content(&uri("/long"), &live, 0..u64::MAX).unwrap().all(|piece| piece.is_ok()));
+
+    // Whoever is made from that copy gets no more than it has, and says so as well; what is live is whole.
+    servers.commit([put("/more", "more")]);
+    servers.follow_one("replica");
+    let outcome = synchronize(&replica, &servers.staging(), "requested", &mut Cost::default());
     assert!(outcome.is_whole() && outcome.cut_documents == 0, "{outcome:?}");
-    servers.check_equal_one("second");
+    servers.check_equal_one("staging");
+    let outcome = synchronize(&replica, &second, "requested", &mut Cost::default());
+    assert_eq!(outcome.cut_documents, 1, "{outcome:?}");
+    let old = second.document(&uri("/long"), Which::Number(35), None).unwrap_err();
+    assert!(matches!(old, apograph::error::ReadError::NotBrought { kept_from: 36, .. }), "{old}");
+    let copy = second.document(&uri("/long"), Which::Live, None).unwrap();
+    assert_eq!(copy.version.content.unwrap(), live);
+    assert!(outcome.is_whole(), "{outcome:?}");
+}
+
+#[test]
+fn a_staging_server_goes_on_behind_a_replica_that_stood_at_a_draft() {
+    let mut servers = Servers::start(2);
+    busy_history(&mut servers);
+    // Nothing of this shows in the published view, and no checkpoint came yet.
+    servers.commit([put("/b", "a draft"), put("/c", "another")]);
+    servers.synchronize_all();
+    servers.commit([put("/after", "after"), publish("/after")]);
+    servers.follow();
+    assert!(servers.staging().document(&uri("/after"), Which::Live, None).is_ok());
+    servers.check_equal();
 }

@@ -83,7 +83,7 @@ impl Synchronization {
         self.tell(&mut counted, true).await;
         let mut left_out = 0;
         for of in &marker.snapshot.partitions {
-            left_out += self.partition(of, marker.snapshot.at, scope, &mut counted).await?;
+            left_out += self.partition(&marker.snapshot, of, scope, &mut counted).await?;
         }
         self.enter(Phase::Installing, &mut counted).await;
         let database = self.database.clone();
@@ -100,10 +100,10 @@ impl Synchronization {
         let snapshot = self.carrier.snapshot(self.database.view(), Timestamp::ZERO).await?;
         let scope = scope(&self.request);
         let mut measure = SyncMeasure { documents: 0, bytes: 0, of_documents: 0, requests: 1 };
-        for of in snapshot.partitions {
+        for of in snapshot.partitions.clone() {
             measure.of_documents += of.documents;
-            let (database, at) = (self.database.clone(), snapshot.at);
-            let transfer = move || database.measure(&of, at, scope).map_err(Failed::from);
+            let (database, snapshot) = (self.database.clone(), snapshot.clone());
+            let transfer = move || database.measure(&snapshot, &of, scope).map_err(Failed::from);
             let mut transfer = blocking(transfer).await.map_err(refused)?;
             loop {
                 let (back, is_more) = self.question(transfer, |_, _| ()).await.map_err(refused)?;
@@ -127,7 +127,8 @@ impl Synchronization {
         }
         let snapshot = self.snapshot().await?;
         let before = self.database.sync_marker();
-        let forked = matches!(self.why, SyncReason::UnknownPosition | SyncReason::Diverged);
+        // Only a journal that the source does not know holds what is nowhere else.
+        let forked = self.why == SyncReason::UnknownPosition;
         let marker = SyncMarker {
             phase: SyncPhase::Transferring,
             reason: before.as_ref().map_or(self.why.as_str(), |before| before.reason.as_str()).to_owned(),
@@ -155,23 +156,20 @@ impl Synchronization {
     /// Brings one partition to the snapshot; answers how many documents the operator leaves out.
     async fn partition(
         &self,
+        snapshot: &Snapshot,
         of: &SnapshotPartition,
-        at: Timestamp,
         scope: SyncScope,
         counted: &mut Counted,
     ) -> Result<u64, Failed> {
-        let (database, part) = (self.database.clone(), of.clone());
+        let (database, snapshot, part) = (self.database.clone(), snapshot.clone(), of.clone());
         let mut transfer =
-            blocking(move || database.transfer(&part, at, scope).map_err(Failed::from)).await?;
+            blocking(move || database.transfer(&snapshot, &part, scope).map_err(Failed::from)).await?;
         let partition = of.partition;
         loop {
             let phase = if transfer.is_planning() { Phase::Planning } else { Phase::Transferring };
             self.enter(phase, counted).await;
-            let mut news = Vec::new();
-            let note = |transfer: &Transfer, news: &mut Vec<TransferProgress>| news.push(transfer.progress());
             let (back, is_more) = self
                 .question(transfer, |transfer, tell| {
-                    note(transfer, &mut news);
                     counted.now.insert(partition, transfer.progress());
                     if let Some(progress) = counted.due(tell) {
                         let _ = self.news.try_send(News::Sync(progress));

@@ -38,9 +38,10 @@ pub fn begin(
 }
 
 pub fn resume(source: &Database, copy: &Database, marker: &SyncMarker) -> (Database, Vec<Transfer>) {
-    let Snapshot { at, partitions, .. } = &marker.snapshot;
+    let snapshot: &Snapshot = &marker.snapshot;
     let scope = SyncScope { since: marker.since, max_versions: marker.max_versions };
-    let transfers = partitions.iter().map(|of| copy.transfer(of, *at, scope).unwrap()).collect();
+    let transfers =
+        snapshot.partitions.iter().map(|of| copy.transfer(snapshot, of, scope).unwrap()).collect();
     (source.clone(), transfers)
 }
 

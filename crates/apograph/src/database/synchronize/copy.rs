@@ -199,11 +199,6 @@ impl Own {
         let record = self.store.version(uri, newest.number, at)?;
         Ok(record.filter(|record| record.id == newest.id).map(|_| newest))
     }
-
-    /// The documents of this partition that lack bodies of old versions.
-    pub fn cut_documents(&self) -> Result<u64, StoreError> {
-        self.store.cut_documents(self.store.progress().timestamp)
-    }
 }
 
 impl Worker {

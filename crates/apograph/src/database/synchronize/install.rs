@@ -96,7 +96,7 @@ fn identity(file: &DatabaseFile, partition: PartitionId) -> Identity {
 
 fn move_store(store: &Store, of: &SnapshotPartition) -> Result<(), SyncError> {
     if store.syncing().is_some() {
-        store.finish_sync(of.position, of.source)?;
+        store.finish_sync(of.position, of.source, of.last_published)?;
     }
     Ok(())
 }

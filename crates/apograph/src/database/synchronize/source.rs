@@ -94,6 +94,25 @@ struct Read {
     is_purged: bool,
 }
 
+/// The newest state that a view shows, and where the partitions are.
+struct Taken {
+    at: Timestamp,
+    reads_at: Timestamp,
+    places: Vec<Place>,
+}
+
+/// Where a partition was at a timestamp.
+struct Place {
+    partition: PartitionId,
+    /// The last entry of this server's journal then.
+    here: Position,
+    /// In a derived journal: the source entry it stands for.
+    source: Option<Position>,
+    last_published: Timestamp,
+    /// Bytes of journal up to there.
+    appended: u64,
+}
+
 impl Database {
     /// The newest state of this server, for a copy that shows nothing newer than `above`. A primary that has nothing
     /// newer writes a checkpoint, so that it has. Blocks.
@@ -102,7 +121,55 @@ impl Database {
             return Err(SnapshotError::NoSuchView { view });
         }
         let taken = self.on_worker(move |worker| worker.snapshot(view, above));
-        taken.map_err(|error| SnapshotError::Stopped { reason: error.to_string() })?
+        let Taken { at, reads_at, places } =
+            taken.map_err(|error| SnapshotError::Stopped { reason: error.to_string() })??;
+        // Trees are read from the past, beside the worker: commits do not wait for them.
+        let mut partitions = Vec::with_capacity(places.len());
+        for place in places {
+            partitions.push(self.snapshot_partition(place, view, at, reads_at)?);
+        }
+        Ok(Snapshot { at, reads_at, view, partitions })
+    }
+
+    fn snapshot_partition(
+        &self,
+        place: Place,
+        view: View,
+        at: Timestamp,
+        reads_at: Timestamp,
+    ) -> Result<SnapshotPartition, SnapshotError> {
+        let Place { partition, here, source, last_published, appended } = place;
+        let no_partition = SnapshotError::NoSuchPartition { partition: partition.0 };
+        let tree = self.shared.pins.tree(
+            self.shared.store(partition).ok_or(no_partition)?,
+            partition,
+            view,
+            reads_at,
+        )?;
+        let (digest, documents): (Digest, u64) = lock(&tree).digest();
+        Ok(if view == self.view() {
+            let (position, journal_bytes) = (here, appended);
+            SnapshotPartition {
+                partition,
+                position,
+                source,
+                last_published,
+                journal_bytes,
+                digest,
+                documents,
+            }
+        } else {
+            let (position, source) = (derived_beginning(self.id(), partition, here), Some(here));
+            SnapshotPartition {
+                partition,
+                position,
+                source,
+                last_published: at,
+                journal_bytes: 0,
+                digest,
+                documents,
+            }
+        })
     }
 
     /// Answers what a copy asks about a snapshot.
@@ -161,7 +228,8 @@ impl Database {
 }
 
 impl Worker {
-    fn snapshot(&mut self, view: View, above: Timestamp) -> Result<Snapshot, SnapshotError> {
+    /// The newest state that the view shows, and where the partitions are then.
+    fn snapshot(&mut self, view: View, above: Timestamp) -> Result<Taken, SnapshotError> {
         if self.shared.sync_marker().is_some() {
             return Err(SnapshotError::Synchronizing);
         }
@@ -176,12 +244,22 @@ impl Worker {
         if at <= above {
             return Err(SnapshotError::NotNewer { above, visible: at });
         }
-        let mut partitions = Vec::new();
-        for (partition, store) in self.shared.partitioning.all().zip(&self.shared.stores) {
-            partitions.push(self.snapshot_partition(partition, store, view, at)?);
+        let reads_at = self.shared.visible();
+        self.shared.pins.touch(reads_at);
+        let partitions = self.shared.partitioning.all().zip(&self.shared.stores).zip(&self.journals);
+        let mut places = Vec::new();
+        for ((partition, store), journal) in partitions {
+            let genesis = Position::beginning(self.shared.id().genesis(self.shared.view(), partition));
+            let progress = store.progress_at(reads_at)?;
+            places.push(Place {
+                partition,
+                here: progress.as_ref().map_or(genesis, |progress| progress.position),
+                source: progress.as_ref().and_then(|progress| progress.source),
+                last_published: progress.map(|progress| progress.last_published).unwrap_or_default(),
+                appended: journal.bytes_appended(),
+            });
         }
-        self.shared.pins.touch(at);
-        Ok(Snapshot { at, view, partitions })
+        Ok(Taken { at, reads_at, places })
     }
 
     /// The commit timestamp of the newest change that the view shows.
@@ -196,30 +274,6 @@ impl Worker {
             newest = newest.max(published.unwrap_or_default());
         }
         Ok(newest)
-    }
-
-    fn snapshot_partition(
-        &self,
-        partition: PartitionId,
-        store: &Arc<Store>,
-        view: View,
-        at: Timestamp,
-    ) -> Result<SnapshotPartition, SnapshotError> {
-        let shared = &self.shared;
-        let progress = store.progress_at(at)?;
-        let genesis = Position::beginning(shared.id().genesis(shared.view(), partition));
-        let here = progress.as_ref().map_or(genesis, |progress| progress.position);
-        let (position, source) = if view == shared.view() {
-            (here, progress.and_then(|progress| progress.source))
-        } else {
-            (derived_beginning(shared.id(), partition, here), Some(here))
-        };
-        let appended =
-            self.journals.get(usize::from(partition.0)).map_or(0, |journal| journal.bytes_appended());
-        let tree = shared.pins.tree(store, partition, view, at)?;
-        let (digest, documents): (Digest, u64) = lock(&tree).digest();
-        let journal_bytes = if view == shared.view() { appended } else { 0 };
-        Ok(SnapshotPartition { partition, position, source, journal_bytes, digest, documents })
     }
 }
 
@@ -298,12 +352,10 @@ impl SyncAnswer {
             let frame = match self.pending.pop_front() {
                 Some(Pending::Frame(frame)) => frame,
                 Some(Pending::Payload(hash, length)) => self.payload(hash, length)?,
+                None if self.advance()? => continue,
                 None => {
-                    if !self.advance()? {
-                        self.is_over = true;
-                        self.pending.push_back(Pending::Frame(SyncFrame::End));
-                    }
-                    if self.is_over { SyncFrame::End } else { continue }
+                    self.is_over = true;
+                    SyncFrame::End
                 }
             };
             gathered.extend_from_slice(&frame.encode());
@@ -501,7 +553,7 @@ impl Reader {
         };
         let first = have.filter(|_| document.extends).map_or(0, |have| have.number + 1);
         let records = if self.is_derived { self.live(uri, &head, first)? } else { self.records(uri, first)? };
-        document.kept_from = self.kept_from(&records);
+        document.kept_from = self.kept_from(uri, &records)?;
         for (number, record) in records {
             let is_live = head.live.is_some_and(|live| live.number == number);
             document.versions.push(VersionRef { number, id: record.id });
@@ -548,13 +600,15 @@ impl Reader {
         Ok(record.into_iter().map(|record| (live.number, record)).collect())
     }
 
-    /// The first version whose body comes.
-    fn kept_from(&self, records: &[(u64, VersionRecord)]) -> u64 {
+    /// The first version whose body comes: not before the first that this server has itself.
+    fn kept_from(&self, uri: &Uri, records: &[(u64, VersionRecord)]) -> Result<u64, StoreError> {
+        let held_from = self.store.cut_versions(uri, self.at)?.map_or(0, |cut| cut.kept_from);
         let kept = usize::try_from(self.scope.max_versions).unwrap_or(usize::MAX);
         if kept == 0 || records.len() <= kept {
-            return 0;
+            return Ok(held_from);
         }
-        records.get(records.len() - kept).map_or(0, |(number, _)| *number)
+        let wanted_from = records.get(records.len() - kept).map_or(0, |(number, _)| *number);
+        Ok(wanted_from.max(held_from))
     }
 
     /// What the published view shows of a head: as a publication derives it, but for the time of the publication, which

@@ -14,7 +14,7 @@ use apograph_format::{
 };
 use apograph_store::{Install, Installment};
 
-use super::{Own, SnapshotPartition, SyncError};
+use super::{Own, Snapshot, SnapshotPartition, SyncError};
 use crate::database::Database;
 
 /// A batch is installed when it has so many bytes, or documents.
@@ -33,6 +33,8 @@ pub struct Transfer {
     database: Database,
     own: Own,
     partition: PartitionId,
+    /// What the copy stands at afterwards.
+    target: Timestamp,
     request: SyncRequest,
     expected: Digest,
     documents: u64,
@@ -133,13 +135,13 @@ impl Database {
     /// Brings a partition to the snapshot that was begun. Blocks now and then, as all of [`Transfer`].
     pub fn transfer(
         &self,
+        snapshot: &Snapshot,
         of: &SnapshotPartition,
-        at: Timestamp,
         scope: SyncScope,
     ) -> Result<Transfer, SyncError> {
         let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
         let syncing = self.syncing(of.partition).ok_or(SyncError::NotBegun)?;
-        let mut transfer = self.new_transfer(own, of, at, scope, syncing.is_bulk);
+        let mut transfer = self.new_transfer(own, snapshot, of, scope, syncing.is_bulk);
         if syncing.is_bulk {
             transfer.progress.documents_total = of.documents.saturating_sub(syncing.documents);
         }
@@ -149,8 +151,8 @@ impl Database {
     fn new_transfer(
         &self,
         own: Own,
+        snapshot: &Snapshot,
         of: &SnapshotPartition,
-        at: Timestamp,
         scope: SyncScope,
         is_bulk: bool,
     ) -> Transfer {
@@ -159,7 +161,8 @@ impl Database {
             database: self.clone(),
             own,
             partition: of.partition,
-            request: SyncRequest { view, at, scope, measure: false, ask: Ask::Cursors },
+            target: snapshot.at,
+            request: SyncRequest { view, at: snapshot.reads_at, scope, measure: false, ask: Ask::Cursors },
             expected: of.digest,
             documents: of.documents,
             shown: self.visible(),
@@ -178,19 +181,17 @@ impl Database {
             },
         }
     }
-}
 
-impl Database {
     /// Finds out what a transfer would bring, and brings nothing: nothing has to be begun.
     pub fn measure(
         &self,
+        snapshot: &Snapshot,
         of: &SnapshotPartition,
-        at: Timestamp,
         scope: SyncScope,
     ) -> Result<Transfer, SyncError> {
         let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
         let is_empty = own.digest().is_some_and(|(_, documents)| documents == 0);
-        let mut transfer = self.new_transfer(own, of, at, scope, is_empty);
+        let mut transfer = self.new_transfer(own, snapshot, of, scope, is_empty);
         transfer.measured = Some(Measured::default());
         if let Stage::Cursors = transfer.stage {
             transfer.stage = transfer.root();
@@ -553,7 +554,7 @@ impl Transfer {
         if is_empty && batch.after.is_none() && !batch.all_came {
             return Ok(());
         }
-        Ok(self.database.install(self.partition, self.request.at, batch)?)
+        Ok(self.database.install(self.partition, self.target, batch)?)
     }
 }
 
