@@ -136,7 +136,7 @@ impl Run {
         let leaked: Vec<_> =
             staged.intersection(&self.written).filter(|canary| !self.live.contains(*canary)).collect();
         assert!(leaked.is_empty(), "a staging server holds what was never published: {leaked:?}");
-        // Comments of transactions stay in the journal; the rest of what was purged goes.
+        // Comments of transactions stay in the journal, but they are never equal to these.
         let (kept, purged) = (now.canaries(), self.purged_properties());
         let left: Vec<_> =
             purged.iter().filter(|canary| held.contains(*canary) && !kept.contains(*canary)).collect();

@@ -61,7 +61,7 @@ fn transaction() -> impl Strategy<Value = Transaction> {
     let time = weighted(0.3, Just(1_000_000));
     (
         operations,
-        canary(),
+        remark(),
         time,
         prop::bool::weighted(0.6),
         select(&["ann", "bob"][..]),
@@ -150,6 +150,15 @@ fn uri() -> impl Strategy<Value = Uri> {
 /// A text that is found again wherever it gets to. Some are used twice, so that versions may be equal.
 fn canary() -> impl Strategy<Value = String> {
     prop_oneof![any::<u32>().prop_map(|n| format!("CANARY-{n:08x}")), Just("CANARY-common00".to_owned())]
+}
+
+/// The comment of a transaction. It stays in the journal when what was written is purged, so it is like no text of a
+/// document.
+fn remark() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<u32>().prop_map(|n| format!("CANARY-r{:07x}", n >> 4)),
+        Just("CANARY-remark00".to_owned())
+    ]
 }
 
 /// All canaries in these bytes.
