@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use apograph_client::types::SnapshotRequest;
 use apograph_format::synchronize::Snapshot;
-use apograph_format::{PartitionId, SyncRequest, Timestamp, View};
+use apograph_format::{PartitionId, SyncQuestion, Timestamp, View};
 
 use apograph_client::client::{ByteStream, JournalRequest as Asked};
 use apograph_client::{Client, ClientError};
@@ -38,8 +38,12 @@ impl StreamCarrier {
     }
 
     /// One question about a snapshot.
-    pub async fn ask(&self, partition: PartitionId, request: &SyncRequest) -> Result<StreamChunks, Refusal> {
-        let asked = self.client.ask(&self.database, partition, request).await;
+    pub async fn ask(
+        &self,
+        partition: PartitionId,
+        question: &SyncQuestion,
+    ) -> Result<StreamChunks, Refusal> {
+        let asked = self.client.ask(&self.database, partition, question).await;
         asked.map(StreamChunks).map_err(|error| refusal_of(&error))
     }
 }

@@ -48,7 +48,7 @@ pub use partition::{Participants, PartitionId, Partitioning};
 pub use payload::Payload;
 pub use position::{Position, SourcePoint, Token};
 pub use properties::Properties;
-pub use synchronize::{Ask, SyncDocument, SyncFrame, SyncRequest, SyncScope};
+pub use synchronize::{Ask, SyncDocument, SyncFrame, SyncQuestion, SyncScope};
 pub use timestamp::Timestamp;
 pub use uri::Uri;
 pub use version::{Content, Origin, Version};

@@ -1,6 +1,6 @@
 //! What a copy and its source say to each other while the copy synchronizes. Byte table: `docs/formats/synchronize.md`.
 //!
-//! A request is one protobuf message. An answer is a sequence of frames, each with a checksum of its own, and ends with
+//! A question is one protobuf message. An answer is a sequence of frames, each with a checksum of its own, and ends with
 //! [`SyncFrame::End`]: an answer that stops before it was cut off. Nothing here is stored but in the log of a
 //! synchronization that is not finished.
 
@@ -22,8 +22,8 @@ pub const SYNC_MAGIC: [u8; 4] = *b"ApoY";
 const FRAME_HEADER_BYTES: usize = 12;
 /// Longest body of a frame: the list of versions of a document of more than a million of them.
 pub const SYNC_FRAME_BYTES_MAX: usize = 64 << 20;
-/// Longest request.
-pub const SYNC_REQUEST_BYTES_MAX: usize = 4 << 20;
+/// Longest question.
+pub const SYNC_QUESTION_BYTES_MAX: usize = 4 << 20;
 
 /// A state of a source, to be copied: a commit timestamp, and what every partition is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub struct SnapshotPartition {
 
 /// What a copy asks for, of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyncRequest {
+pub struct SyncQuestion {
     /// Of which view.
     pub view: View,
     /// The snapshot: a commit timestamp of the source.
@@ -234,8 +234,8 @@ pub enum SyncFrameError {
     Facts(#[from] FactsError),
 }
 
-impl SyncRequest {
-    /// The bytes of a request.
+impl SyncQuestion {
+    /// The bytes of a question.
     pub fn encode(&self) -> Vec<u8> {
         use proto::synchronize_request::Ask as P;
         let ask = match &self.ask {
@@ -257,7 +257,7 @@ impl SyncRequest {
             Ask::Purged { after } => P::Purged(proto::AskPurged { after: after.0 }),
             Ask::Cursors => P::Cursors(proto::AskCursors {}),
         };
-        proto::SynchronizeRequest {
+        proto::SynchronizeQuestion {
             view: u32::from(self.view.tag()),
             at: self.at.0,
             since: self.scope.since.0,
@@ -268,11 +268,11 @@ impl SyncRequest {
         .encode_to_vec()
     }
 
-    /// Reads a request.
-    pub fn decode(bytes: Bytes) -> Result<SyncRequest, FactsError> {
+    /// Reads a question.
+    pub fn decode(bytes: Bytes) -> Result<SyncQuestion, FactsError> {
         use proto::synchronize_request::Ask as P;
-        let request = proto::SynchronizeRequest::decode(bytes).map_err(refused)?;
-        let ask = match request.ask.ok_or_else(|| refused("nothing is asked for"))? {
+        let question = proto::SynchronizeQuestion::decode(bytes).map_err(refused)?;
+        let ask = match question.ask.ok_or_else(|| refused("nothing is asked for"))? {
             P::Nodes(ask) => Ask::Nodes { level: ask.level, nodes: ask.nodes },
             P::Leaves(ask) => Ask::Leaves { buckets: ask.buckets },
             P::Documents(ask) => Ask::Documents {
@@ -285,12 +285,12 @@ impl SyncRequest {
             P::Purged(ask) => Ask::Purged { after: Timestamp(ask.after) },
             P::Cursors(_) => Ask::Cursors,
         };
-        let view = u8::try_from(request.view).ok().and_then(View::from_tag);
-        Ok(SyncRequest {
-            view: view.ok_or_else(|| refused(format!("unknown view {}", request.view)))?,
-            at: Timestamp(request.at),
-            scope: SyncScope { since: Timestamp(request.since), max_versions: request.max_versions },
-            measure: request.measure,
+        let view = u8::try_from(question.view).ok().and_then(View::from_tag);
+        Ok(SyncQuestion {
+            view: view.ok_or_else(|| refused(format!("unknown view {}", question.view)))?,
+            at: Timestamp(question.at),
+            scope: SyncScope { since: Timestamp(question.since), max_versions: question.max_versions },
+            measure: question.measure,
             ask,
         })
     }
@@ -580,8 +580,9 @@ mod tests {
         ];
         for ask in asks {
             let scope = SyncScope { since: Timestamp(1), max_versions: 10_000 };
-            let request = SyncRequest { view: View::Published, at: Timestamp(77), scope, measure: true, ask };
-            assert_eq!(SyncRequest::decode(request.encode().into()).unwrap(), request);
+            let question =
+                SyncQuestion { view: View::Published, at: Timestamp(77), scope, measure: true, ask };
+            assert_eq!(SyncQuestion::decode(question.encode().into()).unwrap(), question);
         }
     }
 }

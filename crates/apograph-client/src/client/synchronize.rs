@@ -1,7 +1,7 @@
 //! What copies ask to synchronize.
 
 use apograph_format::synchronize::Snapshot;
-use apograph_format::{PartitionId, SyncRequest};
+use apograph_format::{PartitionId, SyncQuestion};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
@@ -22,11 +22,11 @@ impl Client {
         &self,
         database: &str,
         partition: PartitionId,
-        request: &SyncRequest,
+        question: &SyncQuestion,
     ) -> Result<ByteStream, ClientError> {
         let route = format!("/v1/databases/{}/partitions/{}/synchronize", segment(database), partition.0);
         let asked = self.request(Method::POST, &route).header(CONTENT_TYPE, media_type::SYNCHRONIZE);
-        let response = self.send(asked.body(request.encode()), &waiting()).await?;
+        let response = self.send(asked.body(question.encode()), &waiting()).await?;
         Ok(ByteStream::new(self, response, None))
     }
 }

@@ -192,12 +192,12 @@ impl Synchronization {
         let partition = transfer.partition();
         let next = move || {
             let mut transfer = transfer;
-            let request = transfer.next_request().map_err(Failed::from)?;
-            Ok((transfer, request))
+            let question = transfer.next_question().map_err(Failed::from)?;
+            Ok((transfer, question))
         };
-        let (mut transfer, request) = blocking(next).await?;
-        let Some(request) = request else { return Ok((transfer, false)) };
-        let mut chunks = self.carrier.ask(partition, &request).await?;
+        let (mut transfer, question) = blocking(next).await?;
+        let Some(question) = question else { return Ok((transfer, false)) };
+        let mut chunks = self.carrier.ask(partition, &question).await?;
         let mut buffer = BytesMut::new();
         loop {
             self.throttle.pause().await;

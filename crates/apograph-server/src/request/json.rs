@@ -1,12 +1,28 @@
 //! Strict JSON: unknown members, duplicate keys, wrong types and invalid UTF-8 are refused with their position.
 
+use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use apograph_client::media_type;
 use apograph_format::Properties;
 
+use crate::app::App;
 use crate::problem::{Code, Refused};
+use crate::request::body;
+
+/// The value of a whole body of at most `max` bytes.
+pub(crate) async fn whole<T: DeserializeOwned>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+) -> Result<T, Refused> {
+    expect(headers, media_type::JSON)?;
+    let held = body::whole(app, headers, body, max).await?;
+    parse(&held.bytes)
+}
 
 /// Reads a value.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
@@ -30,14 +46,14 @@ pub(crate) fn properties(text: &RawValue) -> Result<Properties, Refused> {
 }
 
 /// The media type of the body, without its parameters, in lower case.
-pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// Refuses bodies of another media type.
 pub(crate) fn expect(headers: &HeaderMap, expected: &str) -> Result<(), Refused> {
-    let found = media_type(headers);
+    let found = content_type(headers);
     if found.as_deref() == Some(expected) {
         return Ok(());
     }

@@ -38,7 +38,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Answer {
     commit::writable(&database)?;
-    if json::media_type(&headers).as_deref() != Some(media_type::NDJSON) {
+    if json::content_type(&headers).as_deref() != Some(media_type::NDJSON) {
         return Err(Code::MediaType.because(format!("this route takes {}", media_type::NDJSON)));
     }
     let request = ImportRequest {

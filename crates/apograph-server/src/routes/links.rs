@@ -9,19 +9,17 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 
-use apograph_client::media_type;
 use apograph_client::types::{SyncMeasure, SyncRequest, ThrottleRequest};
 use apograph_format::Timestamp;
 use apograph_format::timestamp::parse_date;
-use serde::de::DeserializeOwned;
 
 use crate::app::App;
 use crate::clock;
 use crate::limits::ORDER_BYTES_MAX;
 use crate::links::{Order, Wanted};
 use crate::problem::{Answer, Code};
+use crate::request::json;
 use crate::request::path::Named;
-use crate::request::{body, json};
 
 /// Synchronizes, or says what that would bring.
 pub(super) async fn sync(
@@ -30,7 +28,7 @@ pub(super) async fn sync(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let asked: SyncRequest = told(&app, &headers, body).await?;
+    let asked: SyncRequest = json::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
     let wanted = wanted(&asked)?;
     if asked.dry_run {
         let measure = app.orders.measure(&database, wanted).await?;
@@ -62,7 +60,7 @@ pub(super) async fn throttle(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let asked: ThrottleRequest = told(&app, &headers, body).await?;
+    let asked: ThrottleRequest = json::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
     let bound = asked.bytes_per_second.map(|bytes| {
         let refused = || Code::BodyInvalid.because("bytes_per_second: at least 1; null takes the bound away");
         NonZeroU64::new(bytes).ok_or_else(refused)
@@ -72,12 +70,6 @@ pub(super) async fn throttle(
 
 async fn give(app: &App, database: &str, order: Order) -> Answer {
     Ok(Json(app.orders.give(database, order).await?).into_response())
-}
-
-async fn told<T: DeserializeOwned>(app: &App, headers: &HeaderMap, body: Body) -> Answer<T> {
-    json::expect(headers, media_type::JSON)?;
-    let held = body::whole(app, headers, body, ORDER_BYTES_MAX).await?;
-    json::parse(&held.bytes)
 }
 
 fn wanted(asked: &SyncRequest) -> Answer<Wanted> {

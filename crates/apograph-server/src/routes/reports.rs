@@ -7,7 +7,6 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 
-use apograph_client::media_type;
 use apograph_client::types::{LinkReport, ReportAnswer};
 
 use super::journal;
@@ -15,8 +14,8 @@ use crate::app::App;
 use crate::clock;
 use crate::limits::REPORT_BYTES_MAX;
 use crate::problem::Answer;
+use crate::request::json;
 use crate::request::path::InDatabase;
-use crate::request::{body, json};
 use crate::tokens::Principal;
 
 /// Takes a report.
@@ -27,9 +26,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    json::expect(&headers, media_type::JSON)?;
-    let held = body::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
-    let report: LinkReport = json::parse(&held.bytes)?;
+    let report: LinkReport = json::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
     journal::view_for(&principal, report.view)?;
     let (name, visible) = (database.name().to_owned(), database.visible());
     if app.windows.is_stale(&name) {

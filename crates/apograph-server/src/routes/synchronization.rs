@@ -8,14 +8,13 @@ use axum::response::IntoResponse;
 
 use apograph::Database;
 use apograph::synchronize::{self, SyncError, SyncOutcome};
-use apograph_client::media_type;
 use apograph_client::types::{HeldDocument, RepairedDocument, SyncEnd, SyncRemark, SyncReport};
 
 use crate::app::App;
 use crate::limits::ORDER_BYTES_MAX;
 use crate::problem::{Answer, Code, Refused, failed};
+use crate::request::json;
 use crate::request::path::InDatabase;
-use crate::request::{body, json};
 
 /// How it ended.
 pub(super) async fn get(State(app): State<App>, InDatabase(database): InDatabase) -> Answer {
@@ -30,9 +29,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    json::expect(&headers, media_type::JSON)?;
-    let held = body::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
-    let remark: SyncRemark = json::parse(&held.bytes)?;
+    let remark: SyncRemark = json::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
     let say = move || {
         if let Some(drop) = &remark.drop {
             if drop.reason.trim().is_empty() {

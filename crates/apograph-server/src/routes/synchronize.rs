@@ -11,8 +11,8 @@ use bytes::Bytes;
 use apograph::synchronize::{SnapshotError, SyncAnswer};
 use apograph_client::media_type;
 use apograph_client::types::SnapshotRequest;
-use apograph_format::SyncRequest;
-use apograph_format::synchronize::SYNC_REQUEST_BYTES_MAX;
+use apograph_format::SyncQuestion;
+use apograph_format::synchronize::SYNC_QUESTION_BYTES_MAX;
 
 use super::journal::view_for;
 use crate::app::App;
@@ -32,9 +32,7 @@ pub(super) async fn snapshot(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    json::expect(&headers, media_type::JSON)?;
-    let held = body::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
-    let asked: SnapshotRequest = json::parse(&held.bytes)?;
+    let asked: SnapshotRequest = json::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
     let view = view_for(&principal, asked.view)?;
     let snapshot = app.blocking(move || database.snapshot(view, asked.above)).await?;
     Ok(Json(snapshot).into_response())
@@ -50,12 +48,12 @@ pub(super) async fn ask(
     body: Body,
 ) -> Answer {
     json::expect(&headers, media_type::SYNCHRONIZE)?;
-    let asked = body::whole(&app, &headers, body, SYNC_REQUEST_BYTES_MAX).await?;
+    let asked = body::whole(&app, &headers, body, SYNC_QUESTION_BYTES_MAX).await?;
     patience.set(true);
-    let request = SyncRequest::decode(Bytes::copy_from_slice(&asked.bytes))
+    let question = SyncQuestion::decode(Bytes::copy_from_slice(&asked.bytes))
         .map_err(|error| Code::BodyInvalid.because(error.to_string()))?;
-    view_for(&principal, request.view)?;
-    let answer = app.blocking(move || database.answer(partition, request)).await?;
+    view_for(&principal, question.view)?;
+    let answer = app.blocking(move || database.answer(partition, question)).await?;
     let mut response = Response::new(stream::body(&app, Pieces(answer)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::SYNCHRONIZE));
     Ok(response)

@@ -32,7 +32,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Answer {
     commit::writable(&database)?;
-    match json::media_type(&headers).as_deref() {
+    match json::content_type(&headers).as_deref() {
         Some(media_type::JSON) => one(&app, &principal, database, &headers, body).await,
         Some(media_type::NDJSON) => Ok(bulk::answer(app, principal, database, body)),
         _ => {

@@ -118,7 +118,10 @@ impl Database {
 
     /// Things somebody should look at, each with its reason.
     pub fn alarms(&self) -> Vec<String> {
-        self.shared.health().alarms.clone()
+        let unseen = self.shared.sync_outcome().and_then(|outcome| outcome.alarm());
+        let mut alarms = self.shared.health().alarms.clone();
+        alarms.extend(unseen);
+        alarms
     }
 
     /// Takes a content in, piece by piece.

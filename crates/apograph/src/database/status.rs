@@ -17,7 +17,6 @@ impl Database {
             .all()
             .map(|partition| self.partition_status(partition))
             .collect::<Result<_, _>>()?;
-        let (stopped, alarms) = (self.stopped(), self.shared.health().alarms.clone());
         Ok(DatabaseStatus {
             name: self.name().to_owned(),
             id: self.id(),
@@ -29,8 +28,8 @@ impl Database {
             partitions,
             digests: self.digests(),
             primary_url: self.primary_url(),
-            stopped,
-            alarms,
+            stopped: self.stopped(),
+            alarms: self.alarms(),
         })
     }
 

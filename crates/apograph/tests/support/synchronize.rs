@@ -1,7 +1,7 @@
 //! Synchronizing without a network.
 
 use apograph::Database;
-use apograph::format::{SyncFrame, SyncRequest, SyncScope};
+use apograph::format::{SyncFrame, SyncQuestion, SyncScope};
 use apograph::synchronize::{Snapshot, SyncMarker, SyncOutcome, SyncPhase, Transfer};
 use bytes::BytesMut;
 
@@ -56,9 +56,9 @@ pub fn step(source: &Database, transfers: &mut [Transfer], cost: &mut Cost) -> b
 
 /// One question, of whose answer only so many pieces of 256 KiB arrive.
 pub fn step_pieces(source: &Database, transfer: &mut Transfer, pieces: usize, cost: &mut Cost) -> bool {
-    let Some(request) = transfer.next_request().unwrap() else { return false };
-    let request = SyncRequest::decode(request.encode().into()).unwrap();
-    let mut answer = source.answer(transfer.partition(), request).unwrap();
+    let Some(question) = transfer.next_question().unwrap() else { return false };
+    let question = SyncQuestion::decode(question.encode().into()).unwrap();
+    let mut answer = source.answer(transfer.partition(), question).unwrap();
     let mut buffer = BytesMut::new();
     cost.requests += 1;
     for _ in 0..pieces {

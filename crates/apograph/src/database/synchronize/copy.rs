@@ -241,9 +241,9 @@ impl Worker {
         let syncing = store.syncing().filter(|syncing| syncing.target == at).ok_or(SyncError::NotBegun)?;
         let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.lists_differences());
         if is_repair {
-            for repaired in
-                installment.changes.iter().filter_map(|change| difference(store, change, &syncing))
-            {
+            let shown = self.shared.visible();
+            let wrong = |change| difference(store, change, syncing.version, shown);
+            for repaired in installment.changes.iter().filter_map(wrong) {
                 self.installing.repaired_total += 1;
                 if self.installing.repaired.len() < LISTED_MAX {
                     self.installing.repaired.push(repaired);
@@ -275,13 +275,11 @@ impl Worker {
         })?;
         self.shared.clear_suspects();
         let mut outcome = SyncOutcome::of(&marker, &self.shared.stores)?;
-        outcome.seen = installing.repaired.is_empty();
         (outcome.repaired, outcome.repaired_total) = (installing.repaired, installing.repaired_total);
-        if outcome.repaired_total > 0 {
-            self.shared.alarm(format!(
-                "{} documents differed from the source and were repaired; they are listed with the outcome of the synchronization",
-                outcome.repaired_total
-            ));
+        // Who asked for a repair waits for its outcome; what a server did by itself somebody has to see.
+        outcome.seen = outcome.repaired_total == 0 || !marker.is_unasked();
+        if let Some(alarm) = outcome.alarm() {
+            tracing::error!(database = %self.shared.name, %alarm, "alarm");
         }
         self.shared.set_outcome(outcome.clone())?;
         self.shared.set_marker(None)?;
@@ -333,19 +331,25 @@ fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
     Ok(())
 }
 
-/// What was wrong with a document that is being put right.
-fn difference(store: &Store, change: &Install, syncing: &Syncing) -> Option<Repaired> {
+/// What was wrong with a document that is being put right; `None` if it only changed at the source since the time that
+/// readers see here. A source does not say when it published, so a staging server cannot tell all of these apart.
+fn difference(store: &Store, change: &Install, at: Timestamp, shown: Timestamp) -> Option<Repaired> {
     let (uri, new) = match change {
         Install::Document(document) if document.left_out => return None,
         Install::Document(document) => (&document.uri, document.head.as_ref()),
         Install::Absent(uri) | Install::Purged(uri) => (uri, None),
         Install::Quarantined { .. } => return None,
     };
-    let what = match (store.head(uri, syncing.version), new) {
+    let is_full = store.holds(View::Full);
+    let what = match (store.head(uri, at), new) {
         (Err(error), _) => format!("it could not be read: {error}"),
-        (Ok(None), Some(_)) => "it was missing here".to_owned(),
+        (Ok(_), Some(new)) if is_full && new.changed > shown => return None,
         (Ok(None), None) => return None,
-        (Ok(Some(_)), None) => "it was here, and not at the source".to_owned(),
+        (Ok(Some(old)), None) if !is_full && old.live.is_none() => return None,
+        (Ok(None), Some(_)) if is_full => "it was missing here".to_owned(),
+        (Ok(None), Some(_)) => "it was missing here, or was published since".to_owned(),
+        (Ok(Some(_)), None) if is_full => "it was here, and not at the source".to_owned(),
+        (Ok(Some(_)), None) => "it was here, and not published at the source, or not any more".to_owned(),
         (Ok(Some(old)), Some(new)) => in_words(&old, new),
     };
     Some(Repaired { uri: uri.clone(), what })

@@ -49,7 +49,12 @@ pub enum SyncPhase {
 impl SyncMarker {
     /// Is it about documents that should not differ? Then those that do are listed.
     pub(super) fn lists_differences(&self) -> bool {
-        matches!(self.reason.as_str(), "diverged" | "damaged" | "requested")
+        self.is_unasked() || self.reason == "requested"
+    }
+
+    /// Did the server begin it by itself, because what it showed was wrong?
+    pub(super) fn is_unasked(&self) -> bool {
+        matches!(self.reason.as_str(), "diverged" | "damaged")
     }
 
     pub(in crate::database) fn read(database: &Path) -> Result<Option<SyncMarker>, FolderError> {

@@ -94,6 +94,16 @@ impl SyncOutcome {
         write_json(&file(database), self)
     }
 
+    /// What operators are told until somebody has seen it: this copy had shown something else than its source.
+    pub(crate) fn alarm(&self) -> Option<String> {
+        (!self.seen && self.repaired_total > 0).then(|| {
+            format!(
+                "{} documents differed from the source and were repaired; they are listed with the outcome of the synchronization",
+                self.repaired_total
+            )
+        })
+    }
+
     /// The copy holds everything that its source has in this view.
     pub fn is_whole(&self) -> bool {
         self.equal && self.left_out == 0 && self.quarantined == 0

@@ -8,7 +8,7 @@ use apograph_format::digest::FAN_OUT;
 use apograph_format::synchronize::{Measured, WantedDocument, WantedPayloads};
 use apograph_format::{
     Ask, ContentFact, Digest, Hash, Head, PartitionId, Payload, Position, State, SyncDocument, SyncFrame,
-    SyncRequest, SyncScope, Timestamp, Uri, VersionRef, View,
+    SyncQuestion, SyncScope, Timestamp, Uri, VersionRef, View,
 };
 use apograph_store::{Documents, Store, StoreError, TreeSnapshot, VersionRecord};
 use bytes::{Bytes, BytesMut};
@@ -173,27 +173,31 @@ impl Database {
     }
 
     /// Answers what a copy asks about a snapshot.
-    pub fn answer(&self, partition: PartitionId, request: SyncRequest) -> Result<SyncAnswer, SnapshotError> {
-        if self.view() == View::Published && request.view == View::Full {
-            return Err(SnapshotError::NoSuchView { view: request.view });
+    pub fn answer(
+        &self,
+        partition: PartitionId,
+        question: SyncQuestion,
+    ) -> Result<SyncAnswer, SnapshotError> {
+        if self.view() == View::Published && question.view == View::Full {
+            return Err(SnapshotError::NoSuchView { view: question.view });
         }
         let store = self.shared.store(partition);
         let store = Arc::clone(store.ok_or(SnapshotError::NoSuchPartition { partition: partition.0 })?);
-        self.shared.check_snapshot(request.at)?;
-        let (at, view) = (request.at, request.view);
+        self.shared.check_snapshot(question.at)?;
+        let (at, view) = (question.at, question.view);
         let reader = Reader {
             store: Arc::clone(&store),
             view,
             is_derived: self.view() != view,
             at,
-            scope: request.scope,
+            scope: question.scope,
         };
-        let frames = match request.ask {
-            Ask::Documents { wanted } if request.measure => {
+        let frames = match question.ask {
+            Ask::Documents { wanted } if question.measure => {
                 let of = Measure::Documents(wanted.into_iter());
                 Frames::Measure { reader, of, measured: Measured::default() }
             }
-            Ask::All { after } if request.measure => {
+            Ask::All { after } if question.measure => {
                 let of = Measure::All(store.documents("", after.as_ref(), at));
                 Frames::Measure { reader, of, measured: Measured::default() }
             }

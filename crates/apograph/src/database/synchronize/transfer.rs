@@ -1,5 +1,5 @@
 //! What a copy asks its source, and what it does with the answers, for one partition: a machine without a network. Who
-//! drives it sends [`Transfer::next_request`] to the source, and hands over every frame that comes back.
+//! drives it sends [`Transfer::next_question`] to the source, and hands over every frame that comes back.
 //!
 //! All documents in order, if the partition is empty; then, from the root of the hash tree down, whatever differs. It
 //! begins anew at any time without loss: what was installed does not differ any more.
@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use apograph_format::digest::FAN_OUT;
 use apograph_format::synchronize::{Measured, WantedDocument, WantedPayloads};
 use apograph_format::{
-    Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncRequest, SyncScope, Timestamp, Uri,
+    Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncQuestion, SyncScope, Timestamp, Uri,
     View,
 };
 use apograph_store::{Install, Installment};
@@ -35,7 +35,7 @@ pub struct Transfer {
     partition: PartitionId,
     /// What the copy stands at afterwards.
     target: Timestamp,
-    request: SyncRequest,
+    question: SyncQuestion,
     expected: Digest,
     documents: u64,
     /// What the copy shows: purges since then are asked for.
@@ -109,26 +109,32 @@ enum Stage {
     Leaves {
         left: VecDeque<u32>,
         asked: HashSet<u32>,
-        wanted: VecDeque<(WantedDocument, Option<Hash>)>,
+        wanted: VecDeque<Different>,
     },
-    /// Documents still to be asked for, and those that came.
-    Documents {
-        buckets: VecDeque<u32>,
-        wanted: VecDeque<(WantedDocument, Option<Hash>)>,
-        asked: HashMap<[u8; 16], Option<Hash>>,
-        came: Vec<SyncDocument>,
-        purged: Vec<Uri>,
-    },
+    /// Documents come.
+    Documents(Group),
     /// What those documents name and is not here.
     Payloads {
-        buckets: VecDeque<u32>,
-        wanted: VecDeque<(WantedDocument, Option<Hash>)>,
-        asked: HashMap<[u8; 16], Option<Hash>>,
-        came: Vec<SyncDocument>,
-        purged: Vec<Uri>,
+        group: Group,
         missing: Vec<WantedPayloads>,
     },
     Done,
+}
+
+/// A document that differs, and the hash of its leaf at the source, if that is known.
+type Different = (WantedDocument, Option<Hash>);
+
+/// Documents that are asked for together.
+#[derive(Default)]
+struct Group {
+    /// Buckets to be compared afterwards.
+    buckets: VecDeque<u32>,
+    /// Documents still to be asked for.
+    wanted: VecDeque<Different>,
+    /// The leaves that those asked for now should have.
+    asked: HashMap<[u8; 16], Option<Hash>>,
+    came: Vec<SyncDocument>,
+    purged: Vec<Uri>,
 }
 
 impl Database {
@@ -162,7 +168,7 @@ impl Database {
             own,
             partition: of.partition,
             target: snapshot.at,
-            request: SyncRequest { view, at: snapshot.reads_at, scope, measure: false, ask: Ask::Cursors },
+            question: SyncQuestion { view, at: snapshot.reads_at, scope, measure: false, ask: Ask::Cursors },
             expected: of.digest,
             documents: of.documents,
             shown: self.visible(),
@@ -223,7 +229,7 @@ impl Transfer {
 
     /// What to ask next; `None` when the partition has the digest of the snapshot, or all but what is left out or held
     /// back. Every frame of the answer goes to [`take`](Self::take), up to its end.
-    pub fn next_request(&mut self) -> Result<Option<SyncRequest>, TransferError> {
+    pub fn next_question(&mut self) -> Result<Option<SyncQuestion>, TransferError> {
         loop {
             let ask = match &mut self.stage {
                 Stage::All { .. } => {
@@ -256,17 +262,17 @@ impl Transfer {
                     *asked = buckets.iter().copied().collect();
                     Ask::Leaves { buckets }
                 }
-                Stage::Documents { buckets, wanted, asked, .. } => {
-                    if wanted.is_empty() {
+                Stage::Documents(group) => {
+                    if group.wanted.is_empty() {
                         self.stage = Stage::Leaves {
-                            left: std::mem::take(buckets),
+                            left: std::mem::take(&mut group.buckets),
                             asked: HashSet::new(),
                             wanted: VecDeque::new(),
                         };
                         continue;
                     }
-                    let now: Vec<_> = wanted.drain(..wanted.len().min(DOCUMENTS_MAX)).collect();
-                    *asked = now.iter().map(|(wanted, hash)| (wanted.place, *hash)).collect();
+                    let now: Vec<_> = group.wanted.drain(..group.wanted.len().min(DOCUMENTS_MAX)).collect();
+                    group.asked = now.iter().map(|(wanted, hash)| (wanted.place, *hash)).collect();
                     Ask::Documents { wanted: now.into_iter().map(|(wanted, _)| wanted).collect() }
                 }
                 Stage::Payloads { missing, .. } => Ask::Payloads { wanted: std::mem::take(missing) },
@@ -274,7 +280,7 @@ impl Transfer {
             };
             self.progress.requests += 1;
             let measure = self.measured.is_some() && matches!(ask, Ask::All { .. } | Ask::Documents { .. });
-            return Ok(Some(SyncRequest { ask, measure, ..self.request.clone() }));
+            return Ok(Some(SyncQuestion { ask, measure, ..self.question.clone() }));
         }
     }
 
@@ -295,7 +301,7 @@ impl Transfer {
             SyncFrame::Lost { hash, reason } => drop(self.lost.insert(hash, reason)),
             SyncFrame::Cursor { name, position, since } => self.batch.cursors.push((name, position, since)),
             SyncFrame::Purged(uri) => match &mut self.stage {
-                Stage::Documents { purged, .. } => purged.push(uri),
+                Stage::Documents(group) => group.purged.push(uri),
                 _ => self.batch.changes.push(Install::Purged(uri)),
             },
             SyncFrame::Measured(measured) => self.answer = measured,
@@ -315,7 +321,7 @@ impl Transfer {
                 self.flush()?;
                 Stage::Cursors
             }
-            Stage::Cursors if self.request.view == View::Published => Stage::Purged,
+            Stage::Cursors if self.question.view == View::Published => Stage::Purged,
             Stage::Cursors | Stage::Purged => {
                 self.flush()?;
                 // What is known to be damaged is brought whole, whatever the digests say.
@@ -329,25 +335,17 @@ impl Transfer {
                 }
                 Stage::Leaves { left, asked, wanted }
             }
-            Stage::Documents { buckets, wanted, asked, came, purged } => {
-                let missing = self.missing(&came)?;
-                if missing.is_empty() {
-                    self.put(came, purged, &asked)?;
-                    Stage::documents(buckets, wanted)
-                } else {
-                    Stage::Payloads { buckets, wanted, asked, came, purged, missing }
-                }
+            Stage::Documents(group) => {
+                let missing = self.missing(&group.came)?;
+                if missing.is_empty() { self.put(group)? } else { Stage::Payloads { group, missing } }
             }
-            Stage::Payloads { buckets, wanted, asked, came, purged, .. } => {
-                self.put(came, purged, &asked)?;
-                Stage::documents(buckets, wanted)
-            }
+            Stage::Payloads { group, .. } => self.put(group)?,
             Stage::Done => Stage::Done,
         };
         Ok(())
     }
 
-    fn suspects(&mut self) -> VecDeque<(WantedDocument, Option<Hash>)> {
+    fn suspects(&mut self) -> VecDeque<Different> {
         let suspects = self.database.suspects_of(self.partition);
         self.checks_payloads = !suspects.is_empty();
         self.progress.documents_total += suspects.len() as u64;
@@ -365,7 +363,7 @@ impl Transfer {
         let stage = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Nodes { level, left, below, .. } => self.descend(level, left, below),
             Stage::Leaves { left, wanted, .. } => Stage::Leaves { left, asked: HashSet::new(), wanted },
-            Stage::Documents { buckets, wanted, .. } => Stage::documents(buckets, wanted),
+            Stage::Documents(group) => Stage::documents(group.buckets, group.wanted),
             _ => Stage::Done,
         };
         self.stage = stage;
@@ -448,8 +446,8 @@ impl Transfer {
                 let before = held.replace(document);
                 self.complete(before)
             }
-            Stage::Documents { came, .. } => {
-                came.push(*document);
+            Stage::Documents(group) => {
+                group.came.push(*document);
                 Ok(())
             }
             _ => Err(unexpected("a document")),
@@ -494,14 +492,9 @@ impl Transfer {
         Ok(missing)
     }
 
-    /// Documents whose payloads are all here.
-    fn put(
-        &mut self,
-        came: Vec<SyncDocument>,
-        purged: Vec<Uri>,
-        asked: &HashMap<[u8; 16], Option<Hash>>,
-    ) -> Result<(), TransferError> {
-        for document in came {
+    /// Documents whose payloads are all here; what is to be done next.
+    fn put(&mut self, group: Group) -> Result<Stage, TransferError> {
+        for document in group.came {
             if document.left_out {
                 self.progress.left_out += 1;
                 continue;
@@ -510,12 +503,13 @@ impl Transfer {
             let change = if document.head.is_none() {
                 Install::Absent(document.uri)
             } else {
-                self.checked(document, Some(asked))
+                self.checked(document, Some(&group.asked))
             };
             self.batch.changes.push(change);
         }
-        self.batch.changes.extend(purged.into_iter().map(Install::Purged));
-        self.flush()
+        self.batch.changes.extend(group.purged.into_iter().map(Install::Purged));
+        self.flush()?;
+        Ok(Stage::documents(group.buckets, group.wanted))
     }
 
     /// A document that is what the source's own tree says, and of which everything came; or a reason to hold it back.
@@ -559,8 +553,8 @@ impl Transfer {
 }
 
 impl Stage {
-    fn documents(buckets: VecDeque<u32>, wanted: VecDeque<(WantedDocument, Option<Hash>)>) -> Stage {
-        Stage::Documents { buckets, wanted, asked: HashMap::new(), came: Vec::new(), purged: Vec::new() }
+    fn documents(buckets: VecDeque<u32>, wanted: VecDeque<Different>) -> Stage {
+        Stage::Documents(Group { buckets, wanted, ..Group::default() })
     }
 }
 
