@@ -237,7 +237,7 @@ pub enum SyncFrameError {
 impl SyncQuestion {
     /// The bytes of a question.
     pub fn encode(&self) -> Vec<u8> {
-        use proto::synchronize_request::Ask as P;
+        use proto::synchronize_question::Ask as P;
         let ask = match &self.ask {
             Ask::Nodes { level, nodes } => P::Nodes(proto::AskNodes { level: *level, nodes: nodes.clone() }),
             Ask::Leaves { buckets } => P::Leaves(proto::AskLeaves { buckets: buckets.clone() }),
@@ -270,7 +270,7 @@ impl SyncQuestion {
 
     /// Reads a question.
     pub fn decode(bytes: Bytes) -> Result<SyncQuestion, FactsError> {
-        use proto::synchronize_request::Ask as P;
+        use proto::synchronize_question::Ask as P;
         let question = proto::SynchronizeQuestion::decode(bytes).map_err(refused)?;
         let ask = match question.ask.ok_or_else(|| refused("nothing is asked for"))? {
             P::Nodes(ask) => Ask::Nodes { level: ask.level, nodes: ask.nodes },
