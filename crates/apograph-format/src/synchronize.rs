@@ -229,6 +229,15 @@ pub enum SyncFrameError {
     /// Damaged.
     #[error("a frame is damaged: its bytes do not match their checksum")]
     Checksum,
+    /// A document that this software does not understand, because its source's is newer, say. The frames behind it can be
+    /// taken.
+    #[error("{uri}: {reason}")]
+    Document {
+        /// Which.
+        uri: Uri,
+        /// What is not understood.
+        reason: String,
+    },
     /// It cannot be read.
     #[error(transparent)]
     Facts(#[from] FactsError),
@@ -329,21 +338,11 @@ impl SyncFrame {
             }),
             SyncFrame::End => P::End(proto::End {}),
         };
-        let frame = proto::SynchronizeFrame { frame: Some(frame) };
-        let length = frame.encoded_len();
-        let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + length);
-        bytes.extend(SYNC_MAGIC);
-        bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend([0; 4]);
-        frame.encode(&mut bytes).expect("a vector grows");
-        let (header, body) = bytes.split_at_mut(FRAME_HEADER_BYTES);
-        let checksum = crc32c::crc32c(body).to_le_bytes();
-        header.last_chunk_mut::<4>().expect("a header has twelve bytes").copy_from_slice(&checksum);
-        bytes
+        framed(&proto::SynchronizeFrame { frame: Some(frame) })
     }
 
     /// Takes the next whole frame from the front of `buffer`, and answers its bytes as well; `None` while it is not
-    /// complete.
+    /// complete. A frame that is refused for what is in it has been taken, too.
     pub fn take(buffer: &mut BytesMut) -> Result<Option<(SyncFrame, Bytes)>, SyncFrameError> {
         let Some(header) = buffer.first_chunk::<FRAME_HEADER_BYTES>().copied() else {
             return Ok(None);
@@ -369,25 +368,31 @@ impl SyncFrame {
         Ok(Some((SyncFrame::decode(body)?, whole)))
     }
 
-    fn decode(body: Bytes) -> Result<SyncFrame, FactsError> {
+    fn decode(body: Bytes) -> Result<SyncFrame, SyncFrameError> {
         use proto::synchronize_frame::Frame as P;
         let frame = proto::SynchronizeFrame::decode(body).map_err(refused)?;
         Ok(match frame.frame.ok_or_else(|| refused("an empty frame"))? {
             P::Hashes(bytes) => {
                 let (hashes, rest) = bytes.as_chunks::<32>();
                 if !rest.is_empty() {
-                    return Err(refused("a hash has 32 bytes"));
+                    return Err(refused("a hash has 32 bytes").into());
                 }
                 SyncFrame::Hashes(hashes.iter().map(|hash| Hash(*hash)).collect())
             }
             P::Leaves(leaves) => {
                 let (pairs, rest) = leaves.leaves.as_chunks::<48>();
                 if !rest.is_empty() {
-                    return Err(refused("a leaf has 48 bytes"));
+                    return Err(refused("a leaf has 48 bytes").into());
                 }
                 SyncFrame::Leaves { bucket: leaves.bucket, leaves: pairs.iter().map(leaf).collect() }
             }
-            P::Document(document) => SyncFrame::Document(Box::new(SyncDocument::from_proto(document)?)),
+            P::Document(document) => {
+                let uri = Uri::parse(&document.uri).map_err(refused)?;
+                let document = SyncDocument::from_proto(uri.clone(), document);
+                let document =
+                    document.map_err(|error| SyncFrameError::Document { uri, reason: error.reason })?;
+                SyncFrame::Document(Box::new(document))
+            }
             P::Payload(payload) if !payload.lost.is_empty() => {
                 SyncFrame::Lost { hash: hash(&payload.hash)?, reason: payload.lost }
             }
@@ -408,6 +413,19 @@ impl SyncFrame {
     }
 }
 
+fn framed(frame: &proto::SynchronizeFrame) -> Vec<u8> {
+    let length = frame.encoded_len();
+    let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + length);
+    bytes.extend(SYNC_MAGIC);
+    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend([0; 4]);
+    frame.encode(&mut bytes).expect("a vector grows");
+    let (header, body) = bytes.split_at_mut(FRAME_HEADER_BYTES);
+    let checksum = crc32c::crc32c(body).to_le_bytes();
+    header.last_chunk_mut::<4>().expect("a header has twelve bytes").copy_from_slice(&checksum);
+    bytes
+}
+
 impl SyncDocument {
     fn to_proto(&self) -> proto::SynchronizedDocument {
         proto::SynchronizedDocument {
@@ -421,9 +439,9 @@ impl SyncDocument {
         }
     }
 
-    fn from_proto(document: proto::SynchronizedDocument) -> Result<SyncDocument, FactsError> {
+    fn from_proto(uri: Uri, document: proto::SynchronizedDocument) -> Result<SyncDocument, FactsError> {
         Ok(SyncDocument {
-            uri: Uri::parse(&document.uri).map_err(refused)?,
+            uri,
             head: document.head.map(Head::from_proto).transpose()?,
             extends: document.extends,
             versions: document.versions.iter().map(version_from_proto).collect::<Result<_, _>>()?,
@@ -548,6 +566,20 @@ mod tests {
                 assert!(matches!(taken, Err(_) | Ok(None)), "byte {index} of {frame:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_stands_behind_a_document_of_an_unknown_kind_can_be_taken() {
+        let Some(SyncFrame::Document(document)) = frames().into_iter().nth(2) else { panic!() };
+        let mut document = document.to_proto();
+        document.head.as_mut().unwrap().kind = 4_711;
+        let frame =
+            proto::SynchronizeFrame { frame: Some(proto::synchronize_frame::Frame::Document(document)) };
+        let mut buffer = BytesMut::from(framed(&frame).as_slice());
+        buffer.extend(SyncFrame::End.encode());
+        let error = SyncFrame::take(&mut buffer).unwrap_err();
+        assert_eq!(error.to_string(), "/news/1: unknown kind 4711");
+        assert!(matches!(SyncFrame::take(&mut buffer), Ok(Some((SyncFrame::End, _)))));
     }
 
     #[test]

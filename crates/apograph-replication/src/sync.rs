@@ -50,6 +50,8 @@ pub enum SyncReason {
     Diverged,
     /// A read found that documents of this copy are damaged.
     Damaged,
+    /// What follows was refused again and again.
+    Rejected,
     /// An operator asked for it.
     Requested,
     /// One was interrupted by a restart of this server.
@@ -221,12 +223,13 @@ fn whole(seconds: f64) -> u64 {
 
 impl SyncReason {
     /// All of them.
-    pub const ALL: [SyncReason; 7] = [
+    pub const ALL: [SyncReason; 8] = [
         SyncReason::EmptyCopy,
         SyncReason::OutOfWindow,
         SyncReason::UnknownPosition,
         SyncReason::Diverged,
         SyncReason::Damaged,
+        SyncReason::Rejected,
         SyncReason::Requested,
         SyncReason::Unfinished,
     ];
@@ -239,6 +242,7 @@ impl SyncReason {
             SyncReason::UnknownPosition => "unknown-position",
             SyncReason::Diverged => "diverged",
             SyncReason::Damaged => "damaged",
+            SyncReason::Rejected => "rejected",
             SyncReason::Requested => "requested",
             SyncReason::Unfinished => "unfinished",
         }
@@ -256,6 +260,9 @@ impl SyncReason {
             }
             SyncReason::Diverged => "a checkpoint showed that this copy differs from its source",
             SyncReason::Damaged => "documents of this copy are damaged; they come anew from the source",
+            SyncReason::Rejected => {
+                "this copy cannot take the next entries, again and again: documents come by comparison, and those that cannot be taken are held back"
+            }
             SyncReason::Requested => "an operator asked for it",
             SyncReason::Unfinished => "a synchronization was interrupted; it goes on where it was",
         }

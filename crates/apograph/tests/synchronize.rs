@@ -12,7 +12,9 @@ mod support;
 use apograph::format::{State, SyncScope, View};
 use apograph::read::Which;
 use apograph::transaction::Action;
-use support::synchronize::{Cost, begin, step, synchronize, synchronize_scoped};
+use support::synchronize::{
+    Cost, begin, step, step_altered, synchronize, synchronize_scoped, with_an_unknown_kind,
+};
 use support::{Servers, lock, operation, publish, put, put_content, trash, uri};
 
 /// Something of everything.
@@ -307,4 +309,39 @@ fn a_staging_server_goes_on_behind_a_replica_that_stood_at_a_draft() {
     servers.follow();
     assert!(servers.staging().document(&uri("/after"), Which::Live, None).is_ok());
     servers.check_equal();
+}
+
+#[test]
+fn a_document_of_a_kind_that_nobody_here_knows_is_held_back_alone() {
+    for from_empty in [true, false] {
+        let mut servers = Servers::start(1);
+        busy_history(&mut servers);
+        if !from_empty {
+            servers.follow();
+        }
+        servers.commit([put("/odd", "odd, with a body"), put("/odder", "beside it"), put("/last", "last")]);
+        let replica = servers.database("replica");
+        let none = SyncScope::default();
+        let (source, mut transfers) = begin(&servers.primary(), &replica, "rejected", none);
+        let alter = |frames: &mut [u8]| with_an_unknown_kind(frames, "/odd");
+        while step_altered(&source, &mut transfers[0], usize::MAX, &mut Cost::default(), alter) {}
+        let outcome = replica.finish_sync(0).unwrap();
+        assert!(!outcome.equal && outcome.quarantined == 1, "{outcome:?}");
+        let held = replica.quarantine().unwrap();
+        assert_eq!(held.len(), 1);
+        assert_eq!((&held[0].uri, held[0].reason.as_str()), (&uri("/odd"), "unknown kind 127"));
+        for other in ["/odder", "/last", "/moved/a"] {
+            assert!(replica.document(&uri(other), Which::Working, None).is_ok(), "{other}");
+        }
+        servers.check_absent("replica", b"odd, with a body");
+        // It follows what comes, does not claim to be equal, and gets the document as soon as it can take it.
+        servers.commit([put("/after", "after")]);
+        servers.follow_one("replica");
+        assert!(replica.document(&uri("/after"), Which::Working, None).is_ok());
+        servers.commit([put("/more", "more")]);
+        let outcome = synchronize(&servers.primary(), &replica, "requested", &mut Cost::default());
+        assert!(outcome.is_whole(), "{outcome:?}");
+        assert!(replica.quarantine().unwrap().is_empty());
+        servers.check_equal_one("replica");
+    }
 }

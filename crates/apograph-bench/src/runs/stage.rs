@@ -42,8 +42,8 @@ pub struct Scale {
     pub writes_per_second: u64,
     /// What is kept of the journal meanwhile: less than is written, so that further rounds are needed.
     pub writes_retention_bytes: u64,
-    /// How long the line makes that transfer.
-    pub writes_seconds: u64,
+    /// How many times slower than it could be that transfer is made by a throttle.
+    pub writes_throttle: u64,
     /// Undisturbed times are this long, disturbed ones twice.
     pub phase: Duration,
     /// Whether bounds of time and memory count: they do on a machine that does nothing else, and not in a test.
@@ -82,7 +82,7 @@ impl Scale {
             killed_ratio_max: 1.1,
             writes_per_second: 1000,
             writes_retention_bytes: 128 << 20,
-            writes_seconds: 120,
+            writes_throttle: 3,
             phase: Duration::from_secs(10),
             is_measured: true,
         }
@@ -99,7 +99,6 @@ impl Scale {
             killed_ratio_max: 2.0,
             writes_per_second: 100,
             writes_retention_bytes: 256 << 10,
-            writes_seconds: 4,
             phase: Duration::from_secs(1),
             is_measured: false,
             ..Scale::large(documents)

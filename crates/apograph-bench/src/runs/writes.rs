@@ -32,7 +32,8 @@ pub(super) fn run(stage: &mut Stage) -> Report {
     full_copy.server.stop();
     stage.keep_journal(stage.scale.writes_retention_bytes);
     let copy = Copy::new(stage, "beside-writes");
-    let rate = full.traffic.bytes() / stage.scale.writes_seconds.max(1);
+    let seconds = full.duration.as_secs_f64() * stage.scale.writes_throttle as f64;
+    let rate = (full.traffic.bytes() as f64 / seconds) as u64;
     copy.server.configure(|database| database["source"]["throttle_bytes_per_second"] = rate.max(1).into());
     report.figure("throttle of the link, in a second", rate as f64, Unit::Bytes);
     stage.primary.forget_peak();
@@ -40,7 +41,8 @@ pub(super) fn run(stage: &mut Stage) -> Report {
     let writer = Writer::start(&stage.primary, stage.scale.writes_per_second);
     let mut memory = Memory::default();
     let started = Instant::now();
-    let disturbed = alternate(stage, &copy, &writer, &mut memory);
+    let patience = Duration::from_secs_f64(600.0 + 5.0 * seconds);
+    let disturbed = alternate(stage, &copy, &writer, &mut memory, patience);
     report.figure("time until the copy followed", started.elapsed().as_secs_f64(), Unit::Seconds);
     report.figure("of it with the copy running", disturbed.as_secs_f64(), Unit::Seconds);
     writer.phase(Phase::Between);
@@ -69,9 +71,15 @@ pub(super) fn run(stage: &mut Stage) -> Report {
 }
 
 /// Phases until the copy follows; answers how long the copy ran.
-fn alternate(stage: &Stage, copy: &Copy, writer: &Writer, memory: &mut Memory) -> Duration {
+fn alternate(
+    stage: &Stage,
+    copy: &Copy,
+    writer: &Writer,
+    memory: &mut Memory,
+    patience: Duration,
+) -> Duration {
     let mut disturbed = Duration::ZERO;
-    let end = Instant::now() + Duration::from_secs(600 + stage.scale.writes_seconds * 10);
+    let end = Instant::now() + patience;
     while Instant::now() < end {
         settle(writer);
         writer.phase(Phase::Undisturbed);

@@ -56,8 +56,8 @@ pub struct ThrottleRequest {
 pub struct LinkProgress {
     /// `planning`, `transferring` or `installing`.
     pub phase: String,
-    /// Why it was begun: `empty-copy-out-of-window`, `out-of-window`, `unknown-position`, `diverged`, `requested`,
-    /// `unfinished`.
+    /// Why it was begun: `empty-copy-out-of-window`, `out-of-window`, `unknown-position`, `diverged`, `damaged`,
+    /// `rejected`, `requested`, `unfinished`.
     pub reason: String,
     /// Which attempt to reach equality this is, from one.
     pub round: u32,

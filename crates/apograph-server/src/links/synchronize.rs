@@ -12,7 +12,7 @@ use apograph::Database;
 use apograph::synchronize::{SyncError, SyncMarker, SyncPhase, Transfer, TransferError, TransferProgress};
 use apograph_carriers::stream::{StreamCarrier, StreamChunks};
 use apograph_format::synchronize::{Snapshot, SnapshotPartition};
-use apograph_format::{PartitionId, SyncFrame, SyncScope, Timestamp};
+use apograph_format::{PartitionId, SyncScope, Timestamp};
 use apograph_replication::carrier::{Chunks, Refusal, RefusalKind};
 use apograph_replication::link::Event;
 use apograph_replication::sync::{
@@ -205,7 +205,10 @@ impl Synchronization {
                 let detail = "the source ended an answer before its end".to_owned();
                 return Err(Failed { failure: SyncFailure::Cut, detail });
             }
-            let take = move || take_frames(transfer, buffer);
+            let take = move || {
+                let is_over = transfer.take(&mut buffer)?;
+                Ok((transfer, buffer, is_over))
+            };
             let (back, rest, is_over) = blocking(take).await?;
             (transfer, buffer) = (back, rest);
             note(&transfer, Instant::now());
@@ -289,15 +292,6 @@ impl Counted {
 }
 
 /// Hands every whole frame to the transfer; answers whether the answer is over.
-fn take_frames(mut transfer: Transfer, mut buffer: BytesMut) -> Result<(Transfer, BytesMut, bool), Failed> {
-    while let Some((frame, raw)) = SyncFrame::take(&mut buffer).map_err(|error| Failed::cut(&error))? {
-        if transfer.take(frame, raw.len() as u64)? {
-            return Ok((transfer, buffer, true));
-        }
-    }
-    Ok((transfer, buffer, false))
-}
-
 /// Work that blocks, beside the tasks of the server.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
@@ -352,7 +346,7 @@ impl From<TransferError> for Failed {
     fn from(error: TransferError) -> Failed {
         match error {
             TransferError::Sync(error) => error.into(),
-            TransferError::Unexpected { .. } => Failed::cut(&error),
+            TransferError::Unexpected { .. } | TransferError::Frame(_) => Failed::cut(&error),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Synchronizing without a network.
 
 use apograph::Database;
-use apograph::format::{SyncFrame, SyncQuestion, SyncScope};
+use apograph::format::{SyncQuestion, SyncScope};
 use apograph::synchronize::{Snapshot, SyncMarker, SyncOutcome, SyncPhase, Transfer};
 use bytes::BytesMut;
 
@@ -56,6 +56,17 @@ pub fn step(source: &Database, transfers: &mut [Transfer], cost: &mut Cost) -> b
 
 /// One question, of whose answer only so many pieces of 256 KiB arrive.
 pub fn step_pieces(source: &Database, transfer: &mut Transfer, pieces: usize, cost: &mut Cost) -> bool {
+    step_altered(source, transfer, pieces, cost, |_| ())
+}
+
+/// One question, whose answer is another when it arrives.
+pub fn step_altered(
+    source: &Database,
+    transfer: &mut Transfer,
+    pieces: usize,
+    cost: &mut Cost,
+    alter: impl Fn(&mut [u8]),
+) -> bool {
     let Some(question) = transfer.next_question().unwrap() else { return false };
     let question = SyncQuestion::decode(question.encode().into()).unwrap();
     let mut answer = source.answer(transfer.partition(), question).unwrap();
@@ -64,11 +75,11 @@ pub fn step_pieces(source: &Database, transfer: &mut Transfer, pieces: usize, co
     for _ in 0..pieces {
         let Some(piece) = answer.next(256 << 10).unwrap() else { break };
         cost.bytes += piece.len() as u64;
+        let mut piece = piece.to_vec();
+        alter(&mut piece);
         buffer.extend_from_slice(&piece);
-        while let Some((frame, raw)) = SyncFrame::take(&mut buffer).unwrap() {
-            if transfer.take(frame, raw.len() as u64).unwrap() {
-                return true;
-            }
+        if transfer.take(&mut buffer).unwrap() {
+            return true;
         }
     }
     true
@@ -89,4 +100,22 @@ pub fn synchronize_scoped(
     while step(&source, &mut transfers, cost) {}
     let left_out = transfers.iter().map(|transfer| transfer.progress().left_out).sum();
     copy.finish_sync(left_out).unwrap()
+}
+
+/// Whole frames of an answer, as if the source knew kinds of documents that nobody here knows: that of the document.
+pub fn with_an_unknown_kind(frames: &mut [u8], uri: &str) {
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let length = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+        let (frame, behind) = rest.split_at_mut(12 + length);
+        let (header, body) = frame.split_at_mut(12);
+        // The URI is the first field of a document, its head is the second, the kind the first of that.
+        let field = [&[0x0a, uri.len() as u8], uri.as_bytes(), &[0x12]].concat();
+        if let Some(at) = body.windows(field.len()).position(|window| window == field) {
+            let kind = body[at + field.len()..].iter().position(|byte| *byte == 0x08).unwrap();
+            body[at + field.len() + kind + 1] = 0x7f;
+            header[8..].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+        }
+        rest = behind;
+    }
 }

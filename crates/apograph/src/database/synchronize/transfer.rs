@@ -1,13 +1,15 @@
 //! What a copy asks its source, and what it does with the answers, for one partition: a machine without a network. Who
-//! drives it sends [`Transfer::next_question`] to the source, and hands over every frame that comes back.
+//! drives it sends [`Transfer::next_question`] to the source, and hands over what comes back.
 //!
 //! All documents in order, if the partition is empty; then, from the root of the hash tree down, whatever differs. It
 //! begins anew at any time without loss: what was installed does not differ any more.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use bytes::BytesMut;
+
 use apograph_format::digest::FAN_OUT;
-use apograph_format::synchronize::{Measured, WantedDocument, WantedPayloads};
+use apograph_format::synchronize::{Measured, SyncFrameError, WantedDocument, WantedPayloads};
 use apograph_format::{
     Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncQuestion, SyncScope, Timestamp, Uri,
     View,
@@ -46,6 +48,8 @@ pub struct Transfer {
     /// Bytes of its payloads.
     batch_bytes: u64,
     in_batch: HashSet<Hash>,
+    /// The last document was not understood: its payloads are of no use.
+    passes_over: bool,
     lost: HashMap<Hash, String>,
     /// What is here is not believed: documents that are damaged come.
     checks_payloads: bool,
@@ -80,6 +84,9 @@ pub enum TransferError {
         /// What.
         reason: String,
     },
+    /// What came is no answer, or was damaged on its way.
+    #[error(transparent)]
+    Frame(#[from] SyncFrameError),
     /// This server cannot go on.
     #[error(transparent)]
     Sync(#[from] SyncError),
@@ -177,6 +184,7 @@ impl Database {
             batch: Installment::default(),
             batch_bytes: 0,
             in_batch: HashSet::new(),
+            passes_over: false,
             lost: HashMap::new(),
             checks_payloads: false,
             measured: None,
@@ -228,7 +236,7 @@ impl Transfer {
     }
 
     /// What to ask next; `None` when the partition has the digest of the snapshot, or all but what is left out or held
-    /// back. Every frame of the answer goes to [`take`](Self::take), up to its end.
+    /// back. The answer goes to [`take`](Self::take), up to its end.
     pub fn next_question(&mut self) -> Result<Option<SyncQuestion>, TransferError> {
         loop {
             let ask = match &mut self.stage {
@@ -284,15 +292,48 @@ impl Transfer {
         }
     }
 
-    /// Takes the next frame of the answer; `length` is what it had on its way. Answers whether the answer is over.
-    pub fn take(&mut self, frame: SyncFrame, length: u64) -> Result<bool, TransferError> {
-        self.progress.bytes += length;
-        self.batch.bytes += length;
+    /// Takes the next whole frames of the answer from the front of `buffer`. Answers whether the answer is over.
+    pub fn take(&mut self, buffer: &mut BytesMut) -> Result<bool, TransferError> {
+        loop {
+            let before = buffer.len();
+            let taken = SyncFrame::take(buffer);
+            let length = (before - buffer.len()) as u64;
+            self.progress.bytes += length;
+            self.batch.bytes += length;
+            match taken {
+                Ok(None) => return Ok(false),
+                Ok(Some((SyncFrame::End, _))) => return self.end().map(|()| true),
+                Ok(Some((frame, _))) => self.take_frame(frame)?,
+                Err(SyncFrameError::Document { uri, reason }) => self.hold_back(uri, reason)?,
+                Err(error) => return Err(error.into()),
+            }
+            self.flush_if_full()?;
+        }
+    }
+
+    /// A document that cannot be understood; what follows of it is passed over.
+    fn hold_back(&mut self, uri: Uri, reason: String) -> Result<(), TransferError> {
+        match &mut self.stage {
+            Stage::All { held } => {
+                let before = held.take();
+                self.complete(before)?;
+                self.batch.after = Some(uri.clone());
+            }
+            Stage::Documents(_) => {}
+            _ => return Err(unexpected("a document")),
+        }
+        self.passes_over = true;
+        self.batch.changes.push(Install::Quarantined { uri, reason });
+        Ok(())
+    }
+
+    fn take_frame(&mut self, frame: SyncFrame) -> Result<(), TransferError> {
         match frame {
-            SyncFrame::End => return self.end().map(|()| true),
+            SyncFrame::End => {}
             SyncFrame::Hashes(hashes) => self.take_hashes(&hashes)?,
             SyncFrame::Leaves { bucket, leaves } => self.take_leaves(bucket, &leaves)?,
             SyncFrame::Document(document) => self.take_document(document)?,
+            SyncFrame::Payload(_) if self.passes_over => {}
             SyncFrame::Payload(payload) => {
                 self.in_batch.insert(payload.hash);
                 self.batch_bytes += payload.bytes.len() as u64;
@@ -306,11 +347,11 @@ impl Transfer {
             },
             SyncFrame::Measured(measured) => self.answer = measured,
         }
-        self.flush_if_full()?;
-        Ok(false)
+        Ok(())
     }
 
     fn end(&mut self) -> Result<(), TransferError> {
+        self.passes_over = false;
         if self.measured.is_some() {
             return self.end_measuring();
         }
@@ -441,6 +482,7 @@ impl Transfer {
     }
 
     fn take_document(&mut self, document: Box<SyncDocument>) -> Result<(), TransferError> {
+        self.passes_over = false;
         match &mut self.stage {
             Stage::All { held } => {
                 let before = held.replace(document);
