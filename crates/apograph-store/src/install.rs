@@ -73,6 +73,14 @@ pub struct CutVersions {
     pub at: Timestamp,
 }
 
+impl CutVersions {
+    fn decode(bytes: &[u8]) -> Option<CutVersions> {
+        let (kept_from, at) = bytes.split_first_chunk::<8>()?;
+        let at = Timestamp(u64::from_le_bytes(*at.first_chunk::<8>()?));
+        Some(CutVersions { kept_from: u64::from_le_bytes(*kept_from), at })
+    }
+}
+
 impl Store {
     /// Begins to install a snapshot, or goes on with a later one: what came of the earlier one stays, and counts.
     /// `shown` is what readers of the database see: everything is written above it.
@@ -261,19 +269,23 @@ impl Store {
     /// Versions of a document that no synchronization brought.
     pub fn cut_versions(&self, uri: &Uri, at: Timestamp) -> Result<Option<CutVersions>, StoreError> {
         let cut = self.engine.get(Space::Documents, &keys::cut(uri), at.0)?;
-        cut.map(|bytes| {
-            let (number, rest) = bytes.split_first_chunk::<8>()?;
-            let at = Timestamp(u64::from_le_bytes(*rest.first_chunk::<8>()?));
-            Some(CutVersions { kept_from: u64::from_le_bytes(*number), at })
-        })
-        .map(|cut| cut.ok_or_else(|| StoreError::damaged(format!("the cut versions of {uri}"))))
-        .transpose()
+        let damaged = || StoreError::damaged(format!("the cut versions of {uri}"));
+        cut.map(|bytes| CutVersions::decode(&bytes).ok_or_else(damaged)).transpose()
     }
 
-    /// How many documents lack versions that no synchronization brought.
-    pub fn cut_documents(&self, at: Timestamp) -> Result<u64, StoreError> {
-        let counted = self.engine.range(Space::Documents, &keys::cuts(), at.0);
-        counted.map(|item| item.map(|_| 1)).sum::<Result<u64, _>>().map_err(StoreError::from)
+    /// Documents behind a URI that lack versions which no synchronization brought.
+    pub fn cut_documents(
+        &self,
+        after: Option<&Uri>,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Result<(Uri, CutVersions), StoreError>> + use<> {
+        self.engine.range(Space::Documents, &keys::cuts(after), at.0).map(|item| {
+            let (key, value) = item?;
+            let uri = key.get(1..).and_then(|uri| std::str::from_utf8(uri).ok());
+            let uri = uri.and_then(|uri| Uri::parse(uri).ok());
+            let cut = CutVersions::decode(&value);
+            uri.zip(cut).ok_or_else(|| StoreError::damaged("the list of cut documents"))
+        })
     }
 
     /// Payloads by name, into the batch or into files.

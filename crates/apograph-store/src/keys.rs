@@ -112,8 +112,11 @@ pub(crate) fn cut(uri: &Uri) -> Vec<u8> {
     prefixed(b'x', &[uri.as_str().as_bytes()])
 }
 
-pub(crate) fn cuts() -> KeyRange {
-    KeyRange::prefix(vec![b'x'])
+pub(crate) fn cuts(after: Option<&Uri>) -> KeyRange {
+    match after {
+        None => KeyRange::prefix(vec![b'x']),
+        Some(after) => KeyRange::between([&cut(after)[..], &[0]].concat(), vec![b'x' + 1]),
+    }
 }
 
 /// Leaves of a bucket: those whose places begin with its number in `bits` bits.

@@ -296,6 +296,22 @@ fn what_the_operator_leaves_out_is_left_out_and_said() {
     let copy = second.document(&uri("/long"), Which::Live, None).unwrap();
     assert_eq!(copy.version.content.unwrap(), live);
     assert!(outcome.is_whole(), "{outcome:?}");
+
+    // Who asks for more gets it, although the digests are equal; who asks for no more moves nothing.
+    let mut again = |max_versions: u64| {
+        servers.commit([put("/more", &format!("more {max_versions}"))]);
+        let scope = SyncScope { max_versions, ..SyncScope::default() };
+        let outcome =
+            synchronize_scoped(&servers.primary(), &replica, "requested", scope, &mut Cost::default());
+        // The live one is there in any case.
+        let mut numbers = (1..=40).filter(|number| *number != 30);
+        let first = numbers.find(|n| replica.document(&uri("/long"), Which::Number(*n), None).is_ok());
+        (outcome.documents, outcome.cut_documents, first)
+    };
+    assert_eq!(again(5), (1, 1, Some(36)));
+    assert_eq!(again(10), (2, 1, Some(31)));
+    assert_eq!(again(0), (2, 0, Some(1)));
+    servers.check_equal_one("replica");
 }
 
 #[test]

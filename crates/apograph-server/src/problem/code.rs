@@ -80,7 +80,7 @@ codes! {
     ExportNewer = 422 "export-newer" "The export was written by a newer version" "load it with that version",
     NotAttempted = 409 "not-attempted" "Not attempted" "a transaction before it was refused: correct that, then send this again",
     TokenOtherHistory = 409 "token-other-history" "The token is of another history" "a failover cut it off, or it is of another database: read without it",
-    NotBrought = 410 "not-brought" "A synchronization left this version out" "read it at the source of this copy",
+    NotBrought = 410 "not-brought" "A synchronization left this version out" "read it at the source of this copy, or bring it: apograph sync --max-versions 0",
     // Copies.
     NothingNewer = 503 "nothing-newer" "The source has nothing newer than the copy" "ask again when something was written",
     SnapshotExpired = 410 "snapshot-expired" "The snapshot is gone" "take another one",

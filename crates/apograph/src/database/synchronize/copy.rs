@@ -156,6 +156,30 @@ impl Own {
         self.store.place_of(self.view, uri)
     }
 
+    /// Documents behind a URI of which fewer than so many versions have their bodies, zero meaning all, and for which
+    /// others were left out: at most `limit` of them, and where the next ones begin.
+    pub(super) fn cut_below(
+        &self,
+        max_versions: u64,
+        mut after: Option<Uri>,
+        limit: usize,
+    ) -> Result<(Vec<Uri>, Option<Uri>), StoreError> {
+        let at = self.store.latest();
+        let mut found = Vec::new();
+        for item in self.store.cut_documents(after.as_ref(), at) {
+            let (uri, cut) = item?;
+            after = Some(uri.clone());
+            let versions = self.store.head(&uri, at)?.map_or(0, |head| head.versions);
+            if max_versions == 0 || (versions + 1).saturating_sub(cut.kept_from) < max_versions {
+                found.push(uri);
+            }
+            if found.len() == limit {
+                return Ok((found, after));
+            }
+        }
+        Ok((found, None))
+    }
+
     /// Is a document in quarantine?
     pub fn holds_back(&self) -> Result<bool, StoreError> {
         let at = self.store.latest();

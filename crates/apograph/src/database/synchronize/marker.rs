@@ -49,7 +49,12 @@ pub enum SyncPhase {
 impl SyncMarker {
     /// Is it about documents that should not differ? Then those that do are listed.
     pub(super) fn lists_differences(&self) -> bool {
-        self.is_unasked() || self.reason == "requested"
+        self.is_unasked() || self.is_requested()
+    }
+
+    /// Did an operator ask for it?
+    pub(super) fn is_requested(&self) -> bool {
+        self.reason == "requested"
     }
 
     /// Did the server begin it by itself, because what it showed was wrong?

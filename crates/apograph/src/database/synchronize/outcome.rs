@@ -63,7 +63,7 @@ impl SyncOutcome {
     pub(super) fn of(marker: &SyncMarker, stores: &[Arc<Store>]) -> Result<SyncOutcome, StoreError> {
         let (mut cut_documents, mut quarantined) = (0, 0);
         for store in stores {
-            cut_documents += store.cut_documents(marker.snapshot.at)?;
+            cut_documents += store.cut_documents(None, marker.snapshot.at).count() as u64;
             quarantined += store.quarantine(marker.snapshot.at).count() as u64;
         }
         Ok(SyncOutcome {

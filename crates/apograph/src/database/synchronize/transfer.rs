@@ -53,6 +53,8 @@ pub struct Transfer {
     lost: HashMap<Hash, String>,
     /// What is here is not believed: documents that are damaged come.
     checks_payloads: bool,
+    /// Documents whose old versions were left out before.
+    cut: Cut,
     /// Only measures: the sum of what would come.
     measured: Option<Measured>,
     /// What the present answer measured so far.
@@ -128,6 +130,14 @@ enum Stage {
     Done,
 }
 
+/// Which documents that were cut are still to be looked at.
+enum Cut {
+    /// Those behind a URI.
+    From(Option<Uri>),
+    /// None any more.
+    Done,
+}
+
 /// A document that differs, and the hash of its leaf at the source, if that is known.
 type Different = (WantedDocument, Option<Hash>);
 
@@ -157,6 +167,8 @@ impl Database {
         let mut transfer = self.new_transfer(own, snapshot, of, scope, syncing.is_bulk);
         if syncing.is_bulk {
             transfer.progress.documents_total = of.documents.saturating_sub(syncing.documents);
+        } else if self.sync_marker().is_some_and(|marker| marker.is_requested()) {
+            transfer.cut = Cut::From(None);
         }
         Ok(transfer)
     }
@@ -187,6 +199,7 @@ impl Database {
             passes_over: false,
             lost: HashMap::new(),
             checks_payloads: false,
+            cut: Cut::Done,
             measured: None,
             answer: Measured::default(),
             progress: TransferProgress {
@@ -207,6 +220,7 @@ impl Database {
         let is_empty = own.digest().is_some_and(|(_, documents)| documents == 0);
         let mut transfer = self.new_transfer(own, snapshot, of, scope, is_empty);
         transfer.measured = Some(Measured::default());
+        transfer.cut = Cut::From(None);
         if let Stage::Cursors = transfer.stage {
             transfer.stage = transfer.root();
         }
@@ -257,6 +271,11 @@ impl Transfer {
                         continue;
                     }
                     if left.is_empty() {
+                        let cut = self.cut_before()?;
+                        if !cut.is_empty() {
+                            self.stage = Stage::documents(VecDeque::new(), cut);
+                            continue;
+                        }
                         if self.is_over()? {
                             self.stage = Stage::Done;
                             return Ok(None);
@@ -389,10 +408,28 @@ impl Transfer {
     fn suspects(&mut self) -> VecDeque<Different> {
         let suspects = self.database.suspects_of(self.partition);
         self.checks_payloads = !suspects.is_empty();
-        self.progress.documents_total += suspects.len() as u64;
+        self.whole(suspects)
+    }
+
+    /// The next documents that lack bodies which an earlier synchronization left out, and this one does not: digests do
+    /// not show them.
+    fn cut_before(&mut self) -> Result<VecDeque<Different>, TransferError> {
+        let Cut::From(after) = std::mem::replace(&mut self.cut, Cut::Done) else {
+            return Ok(VecDeque::new());
+        };
+        let (cut, next) = self.own.cut_below(self.question.scope.max_versions, after, DOCUMENTS_MAX)?;
+        if let Some(next) = next {
+            self.cut = Cut::From(Some(next));
+        }
+        Ok(self.whole(cut))
+    }
+
+    /// Documents that come as if nothing of them were here.
+    fn whole(&mut self, documents: Vec<Uri>) -> VecDeque<Different> {
+        self.progress.documents_total += documents.len() as u64;
         let wanted =
             |uri: Uri| (WantedDocument { place: self.own.place(&uri), have: None, uri: Some(uri) }, None);
-        suspects.into_iter().map(wanted).collect()
+        documents.into_iter().map(wanted).collect()
     }
 
     fn end_measuring(&mut self) -> Result<(), TransferError> {
