@@ -11,9 +11,16 @@ pub(crate) const COMMANDS: &[&str] = &["documents", "sync-runs"];
 pub(crate) fn run(root: &Path, command: &str, arguments: &[String]) -> ExitCode {
     let build = ["build", "--release", "--package", "apograph-cli", "--package", "apograph-bench"];
     let built = Command::new(env!("CARGO")).args(build).current_dir(root).status();
-    if !built.is_ok_and(|status| status.success()) {
-        eprintln!("{command}: the build failed");
-        return ExitCode::FAILURE;
+    match built {
+        Ok(status) if status.success() => {}
+        Ok(status) => {
+            eprintln!("{command}: the build failed: {status}");
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            eprintln!("{command}: cargo cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
     }
     // From where it was called: its arguments may name files.
     let manifest = root.join("Cargo.toml");
