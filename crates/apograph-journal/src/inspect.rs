@@ -87,7 +87,11 @@ struct Newest {
 
 /// Looks at everything that decides whether this journal may be used, but not at every byte: of closed segments only
 /// headers and ends, of the open one all.
-pub(crate) fn inspect(dir: &Path, identity: Option<&Identity>) -> Result<Inspection, OpenError> {
+pub(crate) fn inspect(
+    dir: &Path,
+    identity: Option<&Identity>,
+    is_copy: bool,
+) -> Result<Inspection, OpenError> {
     let names = segment_names(dir)?;
     let acknowledged = read_acknowledged(dir, &names)?;
     let erasing = erasing::read(dir)?;
@@ -98,7 +102,8 @@ pub(crate) fn inspect(dir: &Path, identity: Option<&Identity>) -> Result<Inspect
     let mut floor = acknowledged.record.position.sequence;
     let (last, newest) = loop {
         let last = found.pop().ok_or_else(|| OpenError::Empty { dir: dir.to_owned() })?;
-        match walk_newest(&last, floor, acknowledged.record.position.sequence, found.is_empty())? {
+        let known = Known { floor, acknowledged: acknowledged.record.position.sequence, is_copy };
+        match walk_newest(&last, &known, found.is_empty())? {
             Some(newest) => break (last, newest),
             None => {
                 // It was begun only after the one before was durable to its end.
@@ -130,7 +135,11 @@ fn read_acknowledged(dir: &Path, names: &[SegmentName]) -> Result<Reading, OpenE
     let reading = match acknowledged::read(dir) {
         Ok(reading) => reading,
         Err(Unreadable::Io(failure)) => return Err(failure.into()),
-        Err(Unreadable::Missing) if names.is_empty() => return Err(OpenError::Empty { dir: dir.to_owned() }),
+        // The first segment is made when this file is on disk: a creation was cut off. A journal that lost both is found
+        // out by its store, which is further.
+        Err(Unreadable::Missing | Unreadable::Damaged(_)) if names.is_empty() => {
+            return Err(OpenError::Empty { dir: dir.to_owned() });
+        }
         Err(Unreadable::Missing) => return Err(damage(DamageReason::AcknowledgedLost).into()),
         Err(Unreadable::Format(found)) => {
             return Err(OpenError::Format { file: Acknowledged::path(dir), found });
@@ -216,13 +225,18 @@ fn check_identity(found: &[Found], expected: Option<&Identity>) -> Result<Identi
     }
 }
 
-/// Walks the newest segment. `None`: it holds no entry and another one stands before it, so that it can go.
-fn walk_newest(
-    last: &Found,
+/// What tells a torn tail from damage.
+struct Known {
+    /// Everything up to here was durable.
     floor: u64,
     acknowledged: u64,
-    alone: bool,
-) -> Result<Option<Newest>, OpenError> {
+    /// Headers speak of another server's disk.
+    is_copy: bool,
+}
+
+/// Walks the newest segment. `None`: it holds no entry and another one stands before it, so that it can go.
+fn walk_newest(last: &Found, known: &Known, alone: bool) -> Result<Option<Newest>, OpenError> {
+    let Known { floor, acknowledged, is_copy } = *known;
     let segment = match &last.header {
         Ok(segment) => Arc::clone(segment),
         Err(error) => return headless(last, error, floor, alone),
@@ -245,7 +259,7 @@ fn walk_newest(
                 {
                     return Err(OpenError::Format { file: damage.file, found });
                 }
-                if !is_torn(&segment, &walk.place, last.bytes, floor, &damage.reason)? {
+                if !is_torn(&segment, &walk.place, last.bytes, floor, is_copy, &damage.reason)? {
                     return Err(damage.into());
                 }
                 break Some(*damage.reason);

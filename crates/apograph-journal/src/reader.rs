@@ -39,7 +39,7 @@ impl JournalReader {
     ///
     /// Entries that another process has written, but not yet synced, are seen as well.
     pub fn open_read_only(dir: &Path) -> Result<(JournalReader, Recovery), OpenError> {
-        let inspection = inspect(dir, None)?;
+        let inspection = inspect(dir, None, false)?;
         let mut recovery = inspection.recovery.clone();
         recovery.erased = inspection.erasing.as_ref().map_or(0, |targets| targets.len() as u64);
         let shared = Arc::new(Shared::new(State::new(&inspection, 0, 0)));

@@ -17,13 +17,15 @@ const LAST_ENTRY_BYTES: [u64; 3] = [16 << 10, 512 << 10, 32 << 20];
 /// May the bytes from `place` to the end of the file be cut?
 ///
 /// They may not, if the entry that should stand there was durable once: it is at or below `floor` (acknowledged, or
-/// known to be durable for another reason), or a sound header behind it says so. A sound header of another
-/// format, or one with impossible fields, was written by other software and is not cut either.
+/// known to be durable for another reason), or a sound header behind it says so, unless that header `is_copy` and speaks
+/// of the disk of its source. A sound header of another format, or one with impossible fields, was written by other
+/// software and is not cut either.
 pub(crate) fn is_torn(
     segment: &Arc<Segment>,
     place: &Place,
     bytes: u64,
     floor: u64,
+    is_copy: bool,
     reason: &DamageReason,
 ) -> Result<bool, IoFailure> {
     let missing = place.after.sequence + 1;
@@ -32,6 +34,9 @@ pub(crate) fn is_torn(
     if missing <= floor || matches!(reason, DamageReason::Entry(EntryError::Header(error)) if foreign(error))
     {
         return Ok(false);
+    }
+    if is_copy {
+        return Ok(true);
     }
     let durable = |header: &EntryHeader| {
         header.synced >= missing

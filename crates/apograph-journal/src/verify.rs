@@ -250,7 +250,7 @@ impl Check<'_> {
             }
             Err(Fault::Io(failure)) => Err(failure),
             Err(Fault::Damaged(damage)) => {
-                if last && is_torn(&walk.segment, &place, walk.limit, self.floor(), &damage.reason)? {
+                if last && is_torn(&walk.segment, &place, walk.limit, self.floor(), false, &damage.reason)? {
                     let (offset, bytes) = (place.offset, walk.limit - place.offset);
                     let (file, reason) = (damage.file, *damage.reason);
                     self.report.torn_tail = Some(TornTail { file, offset, bytes, reason });

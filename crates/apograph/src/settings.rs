@@ -153,7 +153,7 @@ impl DatabaseSettings {
         }
     }
 
-    pub(crate) fn journal_options(&self, partitions: u16) -> apograph_journal::Options {
+    pub(crate) fn journal_options(&self, partitions: u16, role: Role) -> apograph_journal::Options {
         let default = apograph_journal::Options::default();
         apograph_journal::Options {
             segment_bytes_max: self.segment_bytes_max.unwrap_or(default.segment_bytes_max),
@@ -161,6 +161,7 @@ impl DatabaseSettings {
                 .segment_age_max_seconds
                 .map_or(default.segment_age_max, Duration::from_secs),
             tail_bytes_max: share(default.tail_bytes_max, partitions, 256 << 10),
+            is_copy: role != Role::Primary,
         }
     }
 

@@ -95,11 +95,12 @@ impl Journal {
 
     /// Takes the folder in anew, as an opening does.
     pub(super) fn reload(&mut self) -> Result<(), CutError> {
-        let reloaded = inspect(&self.dir, Some(&self.identity)).and_then(|inspection| {
-            repair(&self.disk, &self.dir, &inspection)?;
-            let open = OpenSegment::of(&self.disk, &inspection)?;
-            Ok((inspection, open))
-        });
+        let reloaded =
+            inspect(&self.dir, Some(&self.identity), self.options.is_copy).and_then(|inspection| {
+                repair(&self.disk, &self.dir, &inspection)?;
+                let open = OpenSegment::of(&self.disk, &inspection)?;
+                Ok((inspection, open))
+            });
         let (inspection, open) = reloaded.map_err(|error| {
             let lost = std::io::Error::other(error.to_string());
             let failure = IoFailure { action: "reopen", path: self.dir.clone(), error: Arc::new(lost) };

@@ -144,7 +144,7 @@ impl Journal {
         options: Options,
     ) -> Result<(Journal, Recovery), OpenError> {
         let acknowledged = lock(&disk, dir)?;
-        let inspection = inspect(dir, identity)?;
+        let inspection = inspect(dir, identity, options.is_copy)?;
         for damage in &inspection.acknowledged.damage {
             tracing::warn!(%damage, "a write of the acknowledged position was torn; the one before is taken");
         }
@@ -220,7 +220,7 @@ fn lock(disk: &Disk, dir: &Path) -> Result<fs::File, OpenError> {
 
 /// Without the file nothing can be opened; an inspection says why.
 fn without_lock(dir: &Path) -> OpenError {
-    match inspect(dir, None) {
+    match inspect(dir, None, false) {
         Err(OpenError::Io(failure)) if failure.error.kind() != std::io::ErrorKind::NotFound => failure.into(),
         Err(OpenError::Damaged(damage)) => damage.into(),
         Ok(_) | Err(_) => OpenError::Empty { dir: dir.to_owned() },

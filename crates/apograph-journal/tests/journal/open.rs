@@ -50,6 +50,9 @@ fn creation_is_repeatable_until_it_is_complete_and_never_overwrites() {
                 files.retain(|name, _| name == "acknowledged");
             }
             restore(dir.path(), &files);
+            // Whoever opens it is told that nothing is here, and may create it.
+            let opened = Journal::open(dir.path(), None, options());
+            assert!(matches!(opened, Err(OpenError::Empty { .. })), "{name} of {length} bytes: {opened:?}");
             again().unwrap();
             assert_eq!(folder(dir.path()).keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
         }

@@ -22,7 +22,12 @@ pub fn identity() -> Identity {
 }
 
 pub fn options() -> Options {
-    Options { segment_bytes_max: 1000, segment_age_max: Duration::from_secs(3600), tail_bytes_max: 1 << 20 }
+    Options {
+        segment_bytes_max: 1000,
+        segment_age_max: Duration::from_secs(3600),
+        tail_bytes_max: 1 << 20,
+        ..Options::default()
+    }
 }
 
 /// A payload of `length` bytes that no other number gives.

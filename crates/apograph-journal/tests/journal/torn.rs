@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use apograph_format::Entry;
-use apograph_journal::{Journal, JournalReader, OpenError};
+use apograph_journal::{Journal, JournalReader, OpenError, Options};
 
 use crate::support::{
     Chain, acknowledged_journal, check, create, folder, identity, open, open_name, options, read_all, restore,
@@ -268,4 +268,40 @@ fn a_segment_was_durable_when_the_next_one_was_begun() {
         other => panic!("{other:?}"),
     }
     assert_eq!(folder(dir.path()), files);
+}
+
+#[test]
+fn a_hole_before_what_another_disk_had_synced_is_damage_on_a_primary_and_torn_on_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = create(dir.path());
+    let mut chain = Chain::new();
+    let mut entries = chain.extend(&mut journal, 1, 60);
+    let acknowledged = chain.sync(&mut journal);
+    journal.acknowledge(&acknowledged).unwrap();
+    // The last one says that those before it were synced: where it was first written.
+    for _ in 0..2 {
+        entries.extend(chain.extend(&mut journal, 1, 60));
+        chain.sync(&mut journal);
+    }
+    journal.close().unwrap();
+    let mut files = folder(dir.path());
+    let name = open_name(&files);
+    let whole = files[&name].len();
+    let hole = whole - entries[2].bytes().len() - entries[1].bytes().len() / 2;
+    files.get_mut(&name).unwrap()[hole..hole + 20].fill(0);
+
+    restore(dir.path(), &files);
+    let refused = Journal::open(dir.path(), Some(&identity()), options());
+    assert!(matches!(refused, Err(OpenError::Damaged(_))), "{refused:?}");
+    assert_eq!(folder(dir.path()), files);
+    let copy = Options { is_copy: true, ..options() };
+    let (journal, recovery) = Journal::open(dir.path(), Some(&identity()), copy).unwrap();
+    assert!(recovery.torn_tail.is_some());
+    assert_eq!(read_all(&journal.reader()).unwrap(), entries[..1]);
+    drop(journal);
+
+    // What the copy itself acknowledged is damaged when it is not there.
+    files.get_mut(&name).unwrap()[300..320].fill(0);
+    restore(dir.path(), &files);
+    assert!(matches!(Journal::open(dir.path(), Some(&identity()), copy), Err(OpenError::Damaged(_))));
 }

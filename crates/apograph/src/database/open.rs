@@ -108,8 +108,12 @@ impl Database {
         prepare_spool(path)?;
         let stores = open_stores(path, &file, settings)?;
         let mut marker = SyncMarker::read(path)?;
+        if let Some(marker) = &marker {
+            let homes = file.partitions.all().map(|partition| partition_home(path, partition));
+            replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at)?;
+        }
         if let Some(installing) = marker.take_if(|marker| is_installing(Some(marker))) {
-            let options = settings.journal_options(file.partitions.count());
+            let options = settings.journal_options(file.partitions.count(), file.role);
             finish_installing(path, &file, options, &stores, &installing)?;
         }
         let mut journals = Vec::new();
@@ -119,11 +123,6 @@ impl Database {
         }
         let is_primary = file.role == Role::Primary;
         let upkeep = upkeep::Upkeep::start(name, &stores);
-        if let Some(marker) = &marker {
-            let homes = file.partitions.all().map(|partition| partition_home(path, partition));
-            let shown = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
-            replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at, shown)?;
-        }
         let (applier, passed) = replay(name, &stores, &mut journals, is_primary)?;
         let readers = journals.iter().map(Journal::reader).collect();
         let key = folder.signing_key();
@@ -203,7 +202,7 @@ fn open_journal(
 ) -> Result<Journal, OpenError> {
     let dir = home.join("journal");
     let identity = identity(file, partition);
-    let options = settings.journal_options(file.partitions.count());
+    let options = settings.journal_options(file.partitions.count(), file.role);
     let genesis = Beginning::genesis(&identity);
     let opened = match Journal::open(&dir, Some(&identity), options) {
         Err(apograph_journal::OpenError::Empty { .. }) => None,

@@ -107,8 +107,14 @@ impl Servers {
 
     /// Goes on with what a server that was killed now would find: a copy of its folder, taken while it is idle.
     pub fn crash(&mut self, name: &'static str) {
+        self.crash_and(name, |_| {});
+    }
+
+    /// The same, and does something to the folder before it goes on.
+    pub fn crash_and(&mut self, name: &'static str, tamper: impl FnOnce(&Path)) {
         let (home, copy) = (self.path(name), self.path("copy"));
         snapshot(&home, &copy);
+        tamper(&copy);
         let swap = |home: &Path| {
             std::fs::remove_dir_all(home).unwrap();
             std::fs::rename(&copy, home).unwrap();

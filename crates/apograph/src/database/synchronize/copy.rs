@@ -290,6 +290,10 @@ impl Worker {
         (marker.documents, marker.bytes) =
             stores.fold((0, 0), |(documents, bytes), of| (documents + of.documents, bytes + of.bytes));
         marker.equal = is_equal;
+        // Logs are not synced: what is to be believed from here on has to be in the stores, on disk.
+        for store in &self.shared.stores {
+            store.flush()?;
+        }
         marker.phase = SyncPhase::Installing;
         self.shared.set_marker(Some(marker.clone()))?;
         let installing = std::mem::take(&mut self.installing);

@@ -85,13 +85,15 @@ impl SyncLog {
 }
 
 /// Installs again what the stores had not written out when the process ended. A torn record at the end is cut: what it
-/// held is asked for again.
+/// held is asked for again. Stores that stand at the snapshot already, because the last step had begun, have it all.
 pub(in crate::database) fn replay_logs<'a>(
     partitions: impl Iterator<Item = (PathBuf, &'a Store)>,
     target: Timestamp,
-    shown: Timestamp,
 ) -> Result<(), SyncError> {
-    for (home, store) in partitions {
+    let behind = partitions.filter(|(_, store)| store.progress().timestamp < target);
+    let behind: Vec<_> = behind.collect();
+    let shown = behind.iter().map(|(_, store)| store.progress().timestamp).max().unwrap_or_default();
+    for (home, store) in behind {
         store.begin_sync(target, shown)?;
         replay(&home, store)?;
     }

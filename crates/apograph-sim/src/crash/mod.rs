@@ -1,0 +1,230 @@
+//! The power is cut at every operation of a disk, in several ways, and what comes up again is checked.
+//!
+//! A run does its script on servers of which one has its data on a [`Disk`], and notes after which operation what was
+//! promised. Then the log of the disk is replayed: for every number of operations, and every [`Survival`], the server is
+//! started on what would be left. Images that were seen before are not looked at again.
+
+mod script;
+mod servers;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::disk::survival::{Image, Replay, Survival};
+use crate::disk::{Disk, Operation};
+
+pub use script::Script;
+
+/// Which server's disk is cut off, and what it does meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Victim {
+    /// A primary that takes edits.
+    Primary,
+    /// A replica that follows.
+    Replica,
+    /// A staging server that follows.
+    Staging,
+    /// A replica that synchronizes.
+    Synchronizing,
+}
+
+/// What is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Whose disk.
+    pub victim: Victim,
+    /// Of the database.
+    pub partitions: u16,
+    /// Chooses what survives, where there is a choice.
+    pub seed: u64,
+    /// Only the crash after so many operations.
+    pub only: Option<usize>,
+    /// Threads that start servers.
+    pub threads: usize,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// Operations of the disk: as many crash points, and one before the first.
+    pub operations: usize,
+    /// Of them, those that sync.
+    pub syncs: usize,
+    /// Crash points times kinds of survival.
+    pub cuts: usize,
+    /// Different disks among them: so many times a server was started.
+    pub images: usize,
+    /// What went wrong.
+    pub faults: Vec<Fault>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// After so many operations.
+    pub operations: usize,
+    /// What survived.
+    pub survival: Survival,
+    /// The last operation, and the next.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// A run that is over: what may be asked of an image of its disk.
+trait Run: Sync {
+    /// Starts the server on `folder`, whose disk went through `operations` operations before the power was cut, and
+    /// panics if a promise is broken. `thorough` asks for what takes longer.
+    fn check(&self, folder: &Path, operations: usize, thorough: bool);
+}
+
+/// Runs it. Fails where the disk cannot be mounted.
+pub fn run(plan: Plan) -> Result<Figures, std::io::Error> {
+    let begun = Instant::now();
+    let disk = Disk::new();
+    let mount_point = tempfile::tempdir()?;
+    let mounted = disk.mount(mount_point.path())?;
+    let script = Script::new();
+    let run: Box<dyn Run> = match plan.victim {
+        Victim::Primary => Box::new(servers::Edited::new(plan, &disk, mount_point.path(), &script)),
+        Victim::Replica | Victim::Staging => {
+            Box::new(servers::Followed::new(plan, &disk, mount_point.path(), &script))
+        }
+        Victim::Synchronizing => {
+            Box::new(servers::Synchronized::new(plan, &disk, mount_point.path(), &script))
+        }
+    };
+    let log = disk.log();
+    drop(mounted);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|panic| {
+        BROKEN.with(|broken| *broken.borrow_mut() = panic.to_string());
+    }));
+    let mut figures = check_all(plan, &log, run.as_ref());
+    std::panic::set_hook(hook);
+    figures.took = begun.elapsed();
+    Ok(figures)
+}
+
+/// Every image once.
+fn check_all(plan: Plan, log: &[Operation], run: &dyn Run) -> Figures {
+    let figures = Mutex::new(Figures {
+        operations: log.len(),
+        syncs: log.iter().filter(|operation| matches!(operation, Operation::Sync { .. })).count(),
+        ..Figures::default()
+    });
+    let done = AtomicUsize::new(0);
+    let source = Mutex::new(Source { replay: Replay::new(), at: 0, ways: Vec::new(), seen: HashSet::new() });
+    std::thread::scope(|scope| {
+        for _ in 0..plan.threads.max(1) {
+            scope.spawn(|| {
+                while let Some((at, survival, image)) = source.lock().unwrap().next(plan, log, &figures) {
+                    let thorough =
+                        done.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) || plan.only.is_some();
+                    if let Err(what) = check_one(run, &image, at, thorough) {
+                        let place = place(log, at);
+                        figures.lock().unwrap().faults.push(Fault { operations: at, survival, place, what });
+                    }
+                }
+            });
+        }
+    });
+    let mut figures = figures.into_inner().unwrap();
+    figures.faults.sort_by_key(|fault| (fault.operations, fault.survival));
+    figures
+}
+
+thread_local! {
+    /// What the last panic said, and where.
+    static BROKEN: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+/// Makes one image after the other.
+struct Source {
+    replay: Replay,
+    at: usize,
+    ways: Vec<Survival>,
+    seen: HashSet<[u8; 32]>,
+}
+
+impl Source {
+    fn next(
+        &mut self,
+        plan: Plan,
+        log: &[Operation],
+        figures: &Mutex<Figures>,
+    ) -> Option<(usize, Survival, Image)> {
+        loop {
+            while let Some(survival) = self.ways.pop() {
+                // The way is advanced before: `at` operations were done.
+                let at = self.at - 1;
+                let seed = plan.seed ^ (at as u64) << 8 ^ survival as u64;
+                let image = self.replay.image(survival, seed);
+                let mut figures = figures.lock().unwrap();
+                figures.cuts += 1;
+                if self.seen.insert(image.hash()) {
+                    figures.images += 1;
+                    return Some((at, survival, image));
+                }
+            }
+            if self.at > log.len() {
+                return None;
+            }
+            if self.at > 0 {
+                self.replay.apply(&log[self.at - 1]);
+            }
+            if plan.only.is_none_or(|only| only == self.at) {
+                self.ways = Survival::ALL.to_vec();
+            }
+            self.at += 1;
+        }
+    }
+}
+
+fn check_one(run: &dyn Run, image: &Image, at: usize, thorough: bool) -> Result<(), String> {
+    let dir = scratch().map_err(|error| error.to_string())?;
+    image.write(dir.path()).map_err(|error| error.to_string())?;
+    let checked = catch_unwind(AssertUnwindSafe(|| run.check(dir.path(), at, thorough)));
+    checked.map_err(|_| BROKEN.with(std::cell::RefCell::take))
+}
+
+/// In memory, where there is such a place: syncs cost nothing there.
+fn scratch() -> std::io::Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}
+
+fn place(log: &[Operation], at: usize) -> String {
+    let show = |operation: Option<&Operation>| match operation {
+        Some(Operation::Write { node, offset, bytes }) => {
+            format!("Write {{ node: {node}, offset: {offset}, {} bytes }}", bytes.len())
+        }
+        Some(operation) => format!("{operation:?}"),
+        None => "nothing".to_owned(),
+    };
+    let before = at.checked_sub(1).and_then(|before| log.get(before));
+    format!("behind {}, before {}", show(before), show(log.get(at)))
+}
+
+impl fmt::Display for Victim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Victim::Primary => "primary",
+            Victim::Replica => "replica",
+            Victim::Staging => "staging",
+            Victim::Synchronizing => "synchronizing",
+        })
+    }
+}
+
+impl Victim {
+    /// All of them.
+    pub const ALL: [Victim; 4] = [Victim::Primary, Victim::Replica, Victim::Staging, Victim::Synchronizing];
+}
