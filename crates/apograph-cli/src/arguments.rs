@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Pause(commands::pause::Pause),
     Resume(commands::resume::Resume),
     Throttle(commands::throttle::Throttle),
+    Promote(commands::promote::Promote),
+    Switchover(commands::switchover::Switchover),
     Why(commands::why::Why),
     Verify(commands::verify::Verify),
     Export(commands::export::Export),

@@ -52,6 +52,8 @@ fn every_verb_explains_itself() {
         "pause",
         "resume",
         "throttle",
+        "promote",
+        "switchover",
         "why",
         "verify",
         "export",

@@ -11,6 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod ls;
 pub(crate) mod r#move;
 pub(crate) mod pause;
+pub(crate) mod promote;
 pub(crate) mod publish;
 pub(crate) mod purge;
 pub(crate) mod put;
@@ -21,6 +22,7 @@ pub(crate) mod restore;
 pub(crate) mod resume;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod switchover;
 pub(crate) mod sync;
 pub(crate) mod throttle;
 pub(crate) mod trash;
@@ -62,6 +64,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Pause(verb) => verb.run(&global).await,
         Command::Resume(verb) => verb.run(&global).await,
         Command::Throttle(verb) => verb.run(&global).await,
+        Command::Promote(verb) => verb.run(&global).await,
+        Command::Switchover(verb) => verb.run(&global).await,
         Command::Why(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,

@@ -14,6 +14,7 @@ pub mod leaf;
 pub mod link;
 pub mod list;
 pub mod problem;
+pub mod role;
 pub mod status;
 pub mod sync;
 pub mod time;
@@ -34,6 +35,11 @@ pub use link::{
 };
 pub use list::{ListItem, ListPage};
 pub use problem::Problem;
+pub use role::{
+    CutTransaction, EpochAnswer, EpochNotice, EpochView, HandoverAnswer, HandoverRequest, HandoverState,
+    HandoverView, PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther, PromotionPartition,
+    SwitchoverAnswer, SwitchoverRequest,
+};
 pub use status::{DatabaseStatus, PartitionStatus, Role, ServerIdentity, Status, ViewStatus};
 pub use sync::{
     DropHeld, HeldDocument, LinkForecast, LinkProgress, RepairedDocument, SnapshotRequest, SyncEnd,

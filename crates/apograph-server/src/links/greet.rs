@@ -14,6 +14,7 @@ use apograph_replication::carrier::{Refusal, RefusalKind};
 use apograph_replication::link::{Greeting, Held};
 
 use crate::limits::SOURCE_TIMEOUT;
+use crate::routes::shape;
 
 /// Speaks to the source. The token's file is read anew every time: whoever replaced it has nothing to restart.
 pub(super) fn client(folder: &Path, source: &SourceSettings) -> Result<Client, Refusal> {
@@ -46,6 +47,7 @@ pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
         view: handshake.view,
         partitions: handshake.partitions,
         primary: handshake.primary.as_ref().map(|primary| primary.key),
+        epoch: handshake.epochs.iter().map(|start| start.epoch).max().unwrap_or(handshake.epoch),
     }
 }
 
@@ -63,7 +65,8 @@ pub(super) fn misfit(greeting: &Greeting, held: Option<&Held>) -> Option<String>
         return Some(format!("the source has {there} partitions, this copy {here}"));
     }
     let (found, pinned) = (greeting.primary?, held.primary?);
-    (found != pinned).then(|| format!("the primary's key is {found}, this copy knows {pinned}"))
+    (found != pinned && greeting.epoch == held.epoch)
+        .then(|| format!("the primary's key is {found}, this copy knows {pinned}"))
 }
 
 /// What a copy holds.
@@ -71,8 +74,8 @@ pub(super) fn held(database: &Database) -> Held {
     Held {
         database: database.id(),
         partitions: database.partitioning().count(),
-        // A copy always gives the view that it holds.
-        primary: database.handshake(database.view()).ok().map(|handshake| handshake.primary.key),
+        primary: Some(database.primary().key),
+        epoch: database.epoch_seen(),
     }
 }
 
@@ -95,5 +98,7 @@ pub(super) fn for_engine(handshake: types::Handshake) -> Option<Handshake> {
         primary: identity(handshake.primary?),
         server: identity(handshake.server),
         visible: handshake.visible,
+        epochs: shape::engine_epochs(handshake.epochs),
+        handover: handshake.handover.map(shape::engine_handover),
     })
 }

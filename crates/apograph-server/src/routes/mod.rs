@@ -18,6 +18,7 @@ mod list;
 mod metrics;
 mod openapi;
 mod reports;
+mod roles;
 pub(crate) mod shape;
 mod status;
 mod synchronization;
@@ -50,6 +51,8 @@ const OBSERVE: Access = Access::Roles(&[Admin, Editor, Reader, LinkReplica]);
 /// Which views, the route decides: `link:staging` gets the published one only.
 const FOLLOW: Access = Access::Roles(&[Admin, LinkReplica, LinkStaging]);
 const OPERATE: Access = Access::Roles(&[Admin]);
+/// A full copy.
+const MEMBER: Access = Access::Roles(&[LinkReplica]);
 const ANY: Access = Access::Roles(&TokenRole::ALL);
 
 /// A route, and what was decided about it.
@@ -127,6 +130,10 @@ pub(crate) fn table() -> Vec<Route> {
         operate(Method::POST, "/v1/databases/{db}/sync", "Synchronize a copy with its source; with `dry_run`, say what would come (`SyncMeasure`).", "SyncRequest", routing::post(links::sync)),
         operate(Method::POST, "/v1/databases/{db}/pause", "Pause the link of a copy, until it is resumed.", "", routing::post(links::pause)),
         operate(Method::POST, "/v1/databases/{db}/resume", "Let the link of a copy go on.", "", routing::post(links::resume)),
+        Route { method: Method::POST, path: "/v1/databases/{db}/promote", access: OPERATE, about: "Make this copy the primary; with `plan`, say what that would mean.", takes: "PromoteRequest", gives: "PromotionAnswer", handler: routing::post(roles::promote) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/switchover", access: OPERATE, about: "Give the role of primary to a copy that follows, without loss.", takes: "SwitchoverRequest", gives: "SwitchoverAnswer", handler: routing::post(roles::switchover) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/handover", access: MEMBER, about: "A copy that is to become primary asks for it.", takes: "HandoverRequest", gives: "HandoverAnswer", handler: routing::post(roles::handover) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/epoch", access: MEMBER, about: "A primary says that it is one.", takes: "EpochNotice", gives: "EpochAnswer", handler: routing::post(roles::epoch) },
         operate(Method::PUT, "/v1/databases/{db}/throttle", "Bound what the link of a copy lets in.", "ThrottleRequest", routing::put(links::throttle)),
     ]
 }
