@@ -78,6 +78,7 @@ pub(crate) enum Command {
     Throttle(commands::throttle::Throttle),
     Promote(commands::promote::Promote),
     Switchover(commands::switchover::Switchover),
+    Follow(commands::follow::Follow),
     Why(commands::why::Why),
     Verify(commands::verify::Verify),
     Export(commands::export::Export),

@@ -24,7 +24,10 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("POST", "report" | "snapshot" | "import") => 400,
         ("POST", "partitions/{p}/synchronize") => 415,
         ("POST", "sync" | "pause" | "resume") => 409,
-        ("PUT", "throttle") => 400,
+        ("PUT", "throttle" | "source") => 400,
+        // Of a primary.
+        ("POST", "promote") => 409,
+        ("POST", "switchover" | "handover" | "epoch") => 400,
         _ => return None,
     })
 }

@@ -62,6 +62,7 @@ fn has(database: &Database, at: &str) -> bool {
 /// The primary is gone: everybody else follows `to`, and ends as an exact copy of it.
 fn without_primary(servers: &mut Servers) {
     servers.rearrange("replica", [("second", "replica"), ("staging", "replica")]);
+    servers.greet();
     servers.check_exact();
 }
 

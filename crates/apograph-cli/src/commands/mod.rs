@@ -1,6 +1,7 @@
 //! A file per verb: its arguments with their help, and what it does.
 
 pub(crate) mod export;
+pub(crate) mod follow;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod import;
@@ -66,6 +67,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Throttle(verb) => verb.run(&global).await,
         Command::Promote(verb) => verb.run(&global).await,
         Command::Switchover(verb) => verb.run(&global).await,
+        Command::Follow(verb) => verb.run(&global).await,
         Command::Why(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,

@@ -143,8 +143,9 @@ fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
     let root = tempfile::tempdir().unwrap();
     let primary = Server::init(root.path(), "primary", "primary", None, 3);
     let replica = Server::init(root.path(), "replica", "replica", Some((&primary, "link-replica")), 0);
+    let second = Server::init(root.path(), "second", "replica", Some((&primary, "link-replica")), 0);
     let staging = Server::init(root.path(), "staging", "staging", Some((&replica, "link-staging")), 0);
-    for server in [&primary, &replica, &staging] {
+    for server in [&primary, &replica, &second, &staging] {
         server.start();
         server.wait();
         eventually("it follows", || server.name == "primary" || follows(server));
@@ -167,16 +168,29 @@ fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
 
     // What the replica never hears of: it is away.
     replica.kill();
+    second.kill();
     let lost = put(&primary, 21).token;
     primary.kill();
-    replica.start();
-    replica.wait();
+    for server in [&replica, &second] {
+        server.start();
+        server.wait();
+    }
     let plan = json(&replica, &["promote", "--plan"]);
     assert_eq!((&plan["promoted"], &plan["next_epoch"]), (&false.into(), &2.into()), "{plan}");
     let promoted = json(&replica, &["promote", "--reason", "it was killed"]);
     assert_eq!(promoted["promoted"], true, "{promoted}");
     assert_eq!(role(&replica), "primary");
     put(&replica, 22);
+
+    // A copy of the lost one goes elsewhere, and nowhere else is a copy made of a primary.
+    let (url, token) = (replica.url(), replica.token("link-replica"));
+    let arguments = ["follow", "--source", &url, "--source-token-file", &token.to_string_lossy()];
+    assert_eq!(json(&second, &arguments)["epoch"], 2);
+    eventually("it follows the new primary", || follows(&second));
+    let (to_second, of_second) = (second.url(), second.token("link-replica"));
+    let arguments = ["follow", "--source", &to_second, "--source-token-file", &of_second.to_string_lossy()];
+    assert_eq!(replica.command("admin", &arguments).output().unwrap().status.code(), Some(3));
+    assert_eq!(role(&replica), "primary");
 
     // It comes back, believes to be primary, and is told by the new one.
     primary.start();
@@ -190,7 +204,7 @@ fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
         Some(replica.url())
     );
     // Its journal begins anew, where it met the new history; all that can be read is equal.
-    for copy in [&primary, &staging] {
+    for copy in [&primary, &second, &staging] {
         let (url, token) = (copy.url(), copy.token("reader"));
         let arguments = ["verify", "--against", &url, "--against-token-file", &token.to_string_lossy()];
         done(&mut replica.command("reader", &arguments));

@@ -1,10 +1,12 @@
 //! Who is primary, and how that changes.
 
-use super::request::segment;
+use reqwest::Method;
+
+use super::request::{segment, waiting};
 use super::{Client, ClientError};
 use crate::types::{
-    EpochAnswer, EpochNotice, HandoverAnswer, HandoverRequest, PromoteRequest, PromotionAnswer,
-    SwitchoverAnswer, SwitchoverRequest,
+    EpochAnswer, EpochNotice, FollowRequest, HandoverAnswer, HandoverRequest, PromoteRequest,
+    PromotionAnswer, SwitchoverAnswer, SwitchoverRequest,
 };
 
 impl Client {
@@ -24,6 +26,13 @@ impl Client {
         request: &SwitchoverRequest,
     ) -> Result<SwitchoverAnswer, ClientError> {
         self.post(&route(database, "switchover"), request).await
+    }
+
+    /// Has a copy follow another server.
+    pub async fn follow(&self, database: &str, request: &FollowRequest) -> Result<EpochAnswer, ClientError> {
+        let request = self.request(Method::PUT, &route(database, "source")).json(request);
+        let response = self.send(request, &waiting()).await?;
+        self.json(response).await
     }
 
     /// A copy asks its source for the role of primary.

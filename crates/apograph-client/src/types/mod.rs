@@ -36,9 +36,9 @@ pub use link::{
 pub use list::{ListItem, ListPage};
 pub use problem::Problem;
 pub use role::{
-    CutTransaction, EpochAnswer, EpochNotice, EpochView, HandoverAnswer, HandoverRequest, HandoverState,
-    HandoverView, PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther, PromotionPartition,
-    SwitchoverAnswer, SwitchoverRequest,
+    CutTransaction, EpochAnswer, EpochNotice, EpochView, FollowRequest, HandoverAnswer, HandoverRequest,
+    HandoverState, HandoverView, PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther,
+    PromotionPartition, SwitchoverAnswer, SwitchoverRequest,
 };
 pub use status::{DatabaseStatus, PartitionStatus, Role, ServerIdentity, Status, ViewStatus};
 pub use sync::{

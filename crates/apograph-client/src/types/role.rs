@@ -229,6 +229,23 @@ pub struct EpochNotice {
     pub token: String,
 }
 
+/// `PUT /v1/databases/{db}/source`: have a copy follow another server.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FollowRequest {
+    /// Where the new source answers.
+    pub url: String,
+    /// A link token of the new source.
+    pub token: String,
+}
+
+impl std::fmt::Debug for FollowRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FollowRequest").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 /// What the server that was told makes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

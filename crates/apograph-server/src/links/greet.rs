@@ -20,13 +20,18 @@ use crate::routes::shape;
 pub(super) fn client(folder: &Path, source: &SourceSettings) -> Result<Client, Refusal> {
     let denied = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Denied, error.to_string());
     let secret = Secret::from_file(&folder.join(&source.token_file)).map_err(|error| denied(&error))?;
+    client_of(&source.url, secret)
+}
+
+/// Speaks to a server at `url`.
+fn client_of(url: &str, secret: Secret) -> Result<Client, Refusal> {
     let settings = ClientSettings {
         secret: Some(secret),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: SOURCE_TIMEOUT,
         // Attempts are the link's business.
         retries: 0,
-        ..ClientSettings::new(source.url.trim_end_matches('/'))
+        ..ClientSettings::new(url.trim_end_matches('/'))
     };
     Client::new(settings).map_err(|error| refusal_of(&error))
 }
@@ -37,6 +42,15 @@ pub(super) async fn greet(client: &Client, database: &str, view: View) -> Result
         Ok(answer) => answer.map_err(|error| refusal_of(&error)),
         Err(_) => Err(Refusal::new(RefusalKind::Unavailable, "the source did not answer in time")),
     }
+}
+
+/// Who answers at `url`, for somebody who holds this token.
+pub(crate) async fn who_is(url: &str, token: &str, database: &str, view: View) -> Result<Handshake, Refusal> {
+    let denied = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Denied, error.to_string());
+    let secret = Secret::new(token).map_err(|error| denied(&error))?;
+    let handshake = greet(&client_of(url, secret)?, database, view).await?;
+    let nobody = || Refusal::new(RefusalKind::NotApograph, "it does not say who signs");
+    for_engine(handshake).ok_or_else(nobody)
 }
 
 /// What the link decides by.

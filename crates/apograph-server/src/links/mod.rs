@@ -20,6 +20,7 @@ mod window;
 mod worker;
 
 pub(crate) use board::Board;
+pub(crate) use greet::who_is;
 pub(crate) use order::{Order, Orders, Wanted};
 pub(crate) use source::follow;
 pub(crate) use window::Windows;

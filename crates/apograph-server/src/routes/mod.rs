@@ -132,6 +132,7 @@ pub(crate) fn table() -> Vec<Route> {
         operate(Method::POST, "/v1/databases/{db}/resume", "Let the link of a copy go on.", "", routing::post(links::resume)),
         Route { method: Method::POST, path: "/v1/databases/{db}/promote", access: OPERATE, about: "Make this copy the primary; with `plan`, say what that would mean.", takes: "PromoteRequest", gives: "PromotionAnswer", handler: routing::post(roles::promote) },
         Route { method: Method::POST, path: "/v1/databases/{db}/switchover", access: OPERATE, about: "Give the role of primary to a copy that follows, without loss.", takes: "SwitchoverRequest", gives: "SwitchoverAnswer", handler: routing::post(roles::switchover) },
+        Route { method: Method::PUT, path: "/v1/databases/{db}/source", access: OPERATE, about: "Have a copy, or a primary that another one followed, follow another server.", takes: "FollowRequest", gives: "EpochAnswer", handler: routing::put(roles::follow) },
         Route { method: Method::POST, path: "/v1/databases/{db}/handover", access: MEMBER, about: "A copy that is to become primary asks for it.", takes: "HandoverRequest", gives: "HandoverAnswer", handler: routing::post(roles::handover) },
         Route { method: Method::POST, path: "/v1/databases/{db}/epoch", access: MEMBER, about: "A primary says that it is one.", takes: "EpochNotice", gives: "EpochAnswer", handler: routing::post(roles::epoch) },
         operate(Method::PUT, "/v1/databases/{db}/throttle", "Bound what the link of a copy lets in.", "ThrottleRequest", routing::put(links::throttle)),

@@ -18,6 +18,7 @@ use super::{Access, Route, table};
     types::DocumentView,
     types::EpochAnswer,
     types::EpochNotice,
+    types::FollowRequest,
     types::HandoverAnswer,
     types::HandoverRequest,
     types::Handshake,

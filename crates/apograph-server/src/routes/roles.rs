@@ -8,19 +8,19 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 
-use apograph::database::roles::{Promote, PromotionPlan};
+use apograph::database::roles::{Promote, PromotionPlan, RoleError};
 use apograph::status::ServerIdentity;
 use apograph::{Database, Role};
 use apograph_client::types::{
-    CutTransaction, EpochAnswer, EpochNotice, HandoverAnswer, HandoverRequest, HandoverState, LinkState,
-    PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther, PromotionPartition, SwitchoverAnswer,
-    SwitchoverRequest,
+    CutTransaction, EpochAnswer, EpochNotice, FollowRequest, HandoverAnswer, HandoverRequest, HandoverState,
+    LinkState, PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther, PromotionPartition,
+    SwitchoverAnswer, SwitchoverRequest,
 };
 
 use super::shape;
 use crate::app::App;
 use crate::clock;
-use crate::limits::{ORDER_BYTES_MAX, REPORT_BYTES_MAX};
+use crate::limits::{ORDER_BYTES_MAX, REPORT_AGE_MAX, REPORT_BYTES_MAX};
 use crate::links;
 use crate::problem::{Answer, Code, Refused, failed};
 use crate::request::json;
@@ -91,11 +91,17 @@ fn plan_answer(app: &App, name: &str, plan: PromotionPlan) -> PromotionAnswer {
             may_be_forced: true,
         });
     }
-    let others = app.board.copies(name).into_iter().map(|(server, visible, _, _)| PromotionOther {
-        name: server.name,
-        visible,
-        has_more: visible > plan.base,
-    });
+    let is_recent = |at: i64| {
+        let age = clock::now_us().saturating_sub(at);
+        age < i64::try_from(REPORT_AGE_MAX.as_micros()).unwrap_or(i64::MAX)
+    };
+    let others = app.board.copies(name).into_iter().filter(|(.., at)| is_recent(*at)).map(
+        |(server, visible, _, _)| PromotionOther {
+            name: server.name,
+            visible,
+            has_more: visible > plan.base,
+        },
+    );
     PromotionAnswer {
         promoted: false,
         role: shape::role(plan.role),
@@ -169,12 +175,15 @@ fn target(app: &App, database: &Database, to: &str) -> Answer<ServerIdentity> {
         server.name == to || url == Some(to.trim_end_matches('/'))
     };
     let names: Vec<_> = copies.iter().map(|(server, ..)| server.name.clone()).collect();
-    let Some((server, _, state, _)) = copies.into_iter().find(|(server, ..)| is_named(server)) else {
+    let Some((server, _, state, at)) = copies.into_iter().find(|(server, ..)| is_named(server)) else {
         let known = if names.is_empty() { "none does".to_owned() } else { names.join(", ") };
         let detail = format!("no full copy called {to:?} reports to this server; those that do: {known}");
         return Err(Code::UnknownServer.because(detail));
     };
-    if state != LinkState::Following {
+    let silent_us = clock::now_us().saturating_sub(at);
+    let is_silent = silent_us > i64::try_from(REPORT_AGE_MAX.as_micros()).unwrap_or(i64::MAX);
+    if state != LinkState::Following || is_silent {
+        let state = if is_silent { "it does not report any more".to_owned() } else { state.to_string() };
         let detail = format!("{} does not follow this server: {state}", server.name);
         return Err(Code::SwitchoverFailed.because(detail).with("reason", "target-does-not-follow"));
     }
@@ -215,6 +224,43 @@ async fn drive(app: App, database: Database, to: ServerIdentity, until: Instant)
         paused_ms: u64::try_from(paused.as_millis()).unwrap_or(u64::MAX),
         confirmed: database.handover().is_none(),
     })
+}
+
+/// Has a copy follow another server; a primary that another one followed becomes its replica.
+pub(super) async fn follow(
+    State(app): State<App>,
+    InDatabase(database): InDatabase,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let asked: FollowRequest = json::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
+    let name = database.name().to_owned();
+    let there = app.folder.settings().databases.get(&name);
+    let there = there.and_then(|settings| settings.source.as_ref()?.database.clone());
+    let there = there.unwrap_or_else(|| name.clone());
+    let source = links::who_is(&asked.url, &asked.token, &there, database.view()).await;
+    let source = source.map_err(|refusal| Code::SourceUnavailable.because(refusal.to_string()))?;
+    if source.database != database.id() || source.server.key == app.folder.identity().key {
+        let detail = format!("{} at {} is no other server of this database", source.server.name, asked.url);
+        return Err(Code::SourceUnavailable.because(detail));
+    }
+    let (keeper, told) = (app.clone(), database.clone());
+    let change = move || -> Result<(), Refused> {
+        let seen = source.seen();
+        told.learn(source.epochs)?;
+        if seen < told.epoch_seen() {
+            return Err(RoleError::LowerEpoch { epoch: seen, seen: told.epoch_seen() }.into());
+        }
+        if told.role() == Role::Primary && told.fenced().is_none() {
+            return Err(RoleError::NotFenced.into());
+        }
+        links::follow(&keeper, &name, &asked.url, &asked.token).map_err(|error| failed(&error))?;
+        Ok(told.become_replica()?)
+    };
+    app.blocking(change).await?;
+    app.roles.changed();
+    let answer = EpochAnswer { role: shape::role(database.role()), epoch: database.epoch_seen() };
+    Ok(Json(answer).into_response())
 }
 
 /// A copy that is to become primary asks for it.

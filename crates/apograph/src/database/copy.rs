@@ -68,14 +68,11 @@ impl Worker {
         if self.shared.role() == Role::Primary {
             return Err(TakeError::Stopped { reason: "this server is the primary".to_owned() });
         }
-        // Who may begin an epoch is known when everything before is applied.
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let is_epoch = |entry: &Entry| entry.header().kind == EntryKind::Epoch;
-            let behind = rest.iter().skip(1).position(is_epoch).map_or(rest.len(), |at| at + 1);
-            let (batch, behind) = rest.split_at(behind);
+        // Who may begin an epoch is known when everything before is applied, and whose signatures count in it when it
+        // has begun: such an entry is a batch of its own.
+        let is_epoch = |entry: &Entry| entry.header().kind == EntryKind::Epoch;
+        for batch in entries.chunk_by(|one, next| !is_epoch(one) && !is_epoch(next)) {
             self.take_batch(partition, batch)?;
-            rest = behind;
         }
         self.shared.health().difference.clone().map_or(Ok(()), Err)
     }

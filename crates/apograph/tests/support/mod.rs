@@ -100,6 +100,15 @@ impl Servers {
         self.links = links.into();
     }
 
+    /// Every copy hears from its source what that knows of epochs, as when a link connects. A stream that goes on tells
+    /// it by its entries.
+    pub fn greet(&self) {
+        for (name, _, source) in self.copies() {
+            let (source, copy) = (self.database(source), self.database(name));
+            copy.learn(source.handshake(copy.view()).unwrap().epochs).unwrap();
+        }
+    }
+
     /// Copies, what they hold, and whom they follow.
     fn copies(&self) -> Vec<(&'static str, Role, &'static str)> {
         let role = |of| NAMES.into_iter().find(|(name, _, _)| *name == of).unwrap().1;
@@ -323,8 +332,6 @@ fn erasures_pending(database: &Database) -> u64 {
 
 /// Moves up to `bytes` (and at most `count` entries) from a source to a copy; answers whether anything moved.
 fn pump(source: &Database, copy: &Database, partition: PartitionId, bytes: usize, count: usize) -> bool {
-    // As a link does when its source greets.
-    drop(copy.learn(source.handshake(copy.view()).unwrap().epochs));
     let (_, from, source_position) = copy.resume().into_iter().find(|(id, _, _)| *id == partition).unwrap();
     let mut feed = source.feed(partition, copy.view(), from, source_position).unwrap();
     let mut entries = Vec::new();
