@@ -79,6 +79,7 @@ pub(crate) enum Command {
     Promote(commands::promote::Promote),
     Switchover(commands::switchover::Switchover),
     Follow(commands::follow::Follow),
+    Orphans(commands::orphans::Orphans),
     Why(commands::why::Why),
     Verify(commands::verify::Verify),
     Export(commands::export::Export),

@@ -53,6 +53,7 @@ fn every_verb_explains_itself() {
         "resume",
         "throttle",
         "follow",
+        "orphans",
         "promote",
         "switchover",
         "why",

@@ -11,6 +11,7 @@ pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod ls;
 pub(crate) mod r#move;
+pub(crate) mod orphans;
 pub(crate) mod pause;
 pub(crate) mod promote;
 pub(crate) mod publish;
@@ -68,6 +69,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Promote(verb) => verb.run(&global).await,
         Command::Switchover(verb) => verb.run(&global).await,
         Command::Follow(verb) => verb.run(&global).await,
+        Command::Orphans(verb) => verb.run(&global).await,
         Command::Why(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,

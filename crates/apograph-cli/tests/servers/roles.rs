@@ -22,6 +22,16 @@ fn json(server: &Server, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+fn json_lines(server: &Server, arguments: &[&str]) -> Vec<Value> {
+    let mut command = server.command("admin", arguments);
+    let output = done(command.args(["--output", "json"]));
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
 fn role(server: &Server) -> Value {
     json(server, &["status"])["databases"][0]["role"].clone()
 }
@@ -223,6 +233,17 @@ fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
         let read = block_on(client.document("main", &uri(0, 20), &query)).unwrap_err();
         assert_eq!(read.problem().map(|problem| problem.code.as_str()), Some("token-other-history"));
     }
+    // It is not lost: the old primary lists it, with its author and its text.
+    assert!(json_lines(&replica, &["orphans", "list"]).is_empty());
+    let orphans = json_lines(&primary, &["orphans", "list"]);
+    let of_document = |orphan: &&Value| orphan["documents"][0]["uri"] == uri(0, 21).as_str();
+    let orphan = orphans.iter().find(of_document).unwrap();
+    assert_eq!((&orphan["token"], &orphan["author"]), (&lost.to_string().into(), &"editor".into()));
+    assert_eq!(orphan["is_whole"], true);
+    let versions = json_lines(&primary, &["orphans", "show", &lost.to_string()]);
+    assert_eq!((versions.len(), &versions[0]["body"]), (1, &"x".into()), "{versions:?}");
+    assert_eq!(json(&primary, &["orphans", "discard", "--all"])["discarded"], orphans.len());
+    assert!(json_lines(&primary, &["orphans", "list"]).is_empty());
     let expected = ["primary", "replica"]
         .into_iter()
         .flat_map(|name| [((name, 20), true), ((name, 21), false), ((name, 22), true)]);

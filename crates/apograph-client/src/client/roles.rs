@@ -1,12 +1,13 @@
 //! Who is primary, and how that changes.
 
+use apograph_format::Timestamp;
 use reqwest::Method;
 
 use super::request::{segment, waiting};
 use super::{Client, ClientError};
 use crate::types::{
-    EpochAnswer, EpochNotice, FollowRequest, HandoverAnswer, HandoverRequest, PromoteRequest,
-    PromotionAnswer, SwitchoverAnswer, SwitchoverRequest,
+    EpochAnswer, EpochNotice, FollowRequest, HandoverAnswer, HandoverRequest, OrphanVersionView, OrphanView,
+    OrphansGone, PromoteRequest, PromotionAnswer, SwitchoverAnswer, SwitchoverRequest,
 };
 
 impl Client {
@@ -31,6 +32,32 @@ impl Client {
     /// Has a copy follow another server.
     pub async fn follow(&self, database: &str, request: &FollowRequest) -> Result<EpochAnswer, ClientError> {
         let request = self.request(Method::PUT, &route(database, "source")).json(request);
+        let response = self.send(request, &waiting()).await?;
+        self.json(response).await
+    }
+
+    /// What a later epoch cut off and a former primary kept, behind a timestamp, oldest first.
+    pub async fn orphans(
+        &self,
+        database: &str,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<OrphanView>, ClientError> {
+        self.get(&route(database, "orphans"), &[("after", after), ("limit", limit)]).await
+    }
+
+    /// The versions that one of them had added.
+    pub async fn orphan(
+        &self,
+        database: &str,
+        timestamp: Timestamp,
+    ) -> Result<Vec<OrphanVersionView>, ClientError> {
+        self.get(&route(database, &format!("orphans/{timestamp}")), &()).await
+    }
+
+    /// Removes all of them, for ever.
+    pub async fn discard_orphans(&self, database: &str) -> Result<OrphansGone, ClientError> {
+        let request = self.request(Method::DELETE, &route(database, "orphans"));
         let response = self.send(request, &waiting()).await?;
         self.json(response).await
     }

@@ -13,6 +13,7 @@ pub mod import;
 pub mod leaf;
 pub mod link;
 pub mod list;
+pub mod orphan;
 pub mod problem;
 pub mod role;
 pub mod status;
@@ -34,6 +35,7 @@ pub use link::{
     ReportAnswer, ReportDigest, ReportPartition,
 };
 pub use list::{ListItem, ListPage};
+pub use orphan::{OrphanChange, OrphanVersionView, OrphanView, OrphansGone};
 pub use problem::Problem;
 pub use role::{
     CutTransaction, EpochAnswer, EpochNotice, EpochView, FollowRequest, HandoverAnswer, HandoverRequest,

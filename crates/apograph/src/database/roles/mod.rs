@@ -10,6 +10,7 @@
 
 mod handover;
 mod learn;
+mod orphans;
 mod plan;
 mod promote;
 mod servers;
@@ -27,6 +28,7 @@ use crate::status::ServerIdentity;
 
 pub use handover::HeldWrites;
 pub(super) use handover::Hold;
+pub use orphans::{Orphan, OrphanChange, OrphanError, OrphanVersion};
 pub use plan::{Block, CutTransaction, PlannedPartition, PromotionPlan};
 pub use promote::{Promote, Promoted};
 
