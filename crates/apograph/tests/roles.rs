@@ -391,7 +391,9 @@ fn lower_epochs_are_refused() {
     servers.restart_one("primary");
     let old = servers.primary();
     assert!(matches!(old.commit(transaction([put("/x", "x")])), Err(CommitError::Fenced(_))));
+    assert_eq!(old.alarms().len(), 1);
     old.become_replica().unwrap();
+    assert!(old.alarms().is_empty());
     assert!(matches!(old.commit(transaction([put("/x", "x")])), Err(CommitError::ReadOnly(_))));
     assert_eq!(old.primary_url(), replica.primary_url());
     // It is a copy that has to synchronize: the new primary does not know where it is.

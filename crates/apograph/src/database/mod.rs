@@ -119,8 +119,10 @@ impl Database {
     /// Things somebody should look at, each with its reason.
     pub fn alarms(&self) -> Vec<String> {
         let unseen = self.shared.sync_outcome().and_then(|outcome| outcome.alarm());
+        let fenced =
+            self.fenced().map(|fenced| format!("this server is no primary any more: {}", fenced.reason));
         let mut alarms = self.shared.health().alarms.clone();
-        alarms.extend(unseen);
+        alarms.extend(unseen.into_iter().chain(fenced));
         alarms
     }
 

@@ -43,7 +43,6 @@ impl Database {
                 file.role = Role::Replica;
                 file.rival = None;
             })?;
-            worker.shared.forget_alarms(FENCED);
             Ok(())
         })?
     }
@@ -67,9 +66,6 @@ impl Database {
         })?
     }
 }
-
-/// How an alarm about roles begins.
-pub(super) const FENCED: &str = "this server is no primary any more";
 
 impl Worker {
     fn learn(&mut self, mut epochs: Vec<EpochStart>) -> Result<(), RoleError> {
@@ -102,7 +98,8 @@ impl Worker {
     /// A higher epoch is known: what is here of it, and what must go.
     fn epoch_rose(&mut self) -> Result<(), RoleError> {
         if let Some(fenced) = self.shared.fenced() {
-            self.shared.alarm(format!("{FENCED}: {}", fenced.reason));
+            let name = &self.shared.name;
+            tracing::error!(database = %name, reason = %fenced.reason, "this server is no primary any more");
             self.release_writes();
         }
         if self.shared.role() == Role::Primary || self.shared.sync_marker().is_some() {
@@ -132,12 +129,13 @@ impl Worker {
 
     /// Another primary of an epoch that is known here: one of them is wrong, and nobody can know which.
     fn rival(&mut self, start: EpochStart) -> Result<(), RoleError> {
-        let alarm = format!(
-            "two primaries of epoch {}: {} ({}) and another one that is known here",
-            start.epoch, start.primary.name, start.primary.key
-        );
-        self.shared.alarm(alarm);
         let is_mine = self.shared.role() == Role::Primary && start.epoch == self.shared.epoch();
+        if !is_mine {
+            self.shared.alarm(format!(
+                "two primaries of epoch {}: {} ({}) and another one that is known here",
+                start.epoch, start.primary.name, start.primary.key
+            ));
+        }
         if is_mine && self.shared.file().rival.is_none() && self.shared.knows(&start.primary.key) {
             self.shared.change_file(|file| file.rival = Some(start.primary))?;
             self.release_writes();
@@ -190,9 +188,5 @@ impl Shared {
     pub(in crate::database) fn knows(&self, key: &ServerKey) -> bool {
         let was_primary = self.file().epochs.iter().any(|start| start.primary.key == *key);
         was_primary || self.server_of(key).is_some()
-    }
-
-    fn forget_alarms(&self, beginning: &str) {
-        self.health().alarms.retain(|alarm| !alarm.starts_with(beginning));
     }
 }
