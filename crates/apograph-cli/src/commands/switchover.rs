@@ -16,8 +16,7 @@ following whom they follow. The same the other way round gives the role back.
 
 If the replica does not come to the end in time, the primary goes on as before. There is never more than one primary.
 
-Needs a token of the role admin, and is told to the primary. Exit status 3 if the replica is not there, 9 if the role
-stayed where it was.
+Needs a token of the role admin, and is told to the primary. Exit status 3 if the role stayed where it was.
 
 Examples:
   apograph switchover --to replica

@@ -88,7 +88,7 @@ codes! {
     NotPromotable = 409 "not-promotable" "This server cannot become the primary" "see `blocks`; `promote --plan` says them, too",
     LowerEpoch = 409 "lower-epoch" "A later epoch began" "ask the primary of that epoch",
     UnknownServer = 409 "unknown-server" "No server document knows that server" "let it report to the primary first: who becomes primary must be known before",
-    SwitchoverFailed = 503 "switchover-failed" "The role stayed where it was" "see `reason`; the primary takes writes as before",
+    SwitchoverFailed = 409 "switchover-failed" "The role stayed where it was" "see `reason`; the primary takes writes as before",
     // Copies.
     NothingNewer = 503 "nothing-newer" "The source has nothing newer than the copy" "ask again when something was written",
     SnapshotExpired = 410 "snapshot-expired" "The snapshot is gone" "take another one",
