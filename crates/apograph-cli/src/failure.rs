@@ -21,6 +21,9 @@ pub(crate) enum Failure {
     /// `why` found that it is not here as asked. It is printed already.
     #[error("it is not here as asked")]
     NotHere,
+    /// Something stands against what was asked. It is printed already.
+    #[error("something stands against it")]
+    Blocked,
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
@@ -110,7 +113,7 @@ pub(crate) fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
         OutputFormat::Text => failure.to_text(),
         OutputFormat::Json => failure.to_json(),
     };
-    let is_told = matches!(failure, Failure::NotEqual | Failure::NotHere);
+    let is_told = matches!(failure, Failure::NotEqual | Failure::NotHere | Failure::Blocked);
     if !(is_told && format == OutputFormat::Text) {
         // Without a standard error there is nobody left to tell.
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -134,6 +137,7 @@ impl Failure {
         match self {
             Failure::NotEqual => Kind::NotEqual,
             Failure::NotHere => Kind::NotHere,
+            Failure::Blocked => Kind::Refused,
             Failure::Usage(_) => Kind::Usage,
             Failure::Link { .. } => Kind::Refused,
             Failure::Client(error) => client_kind(error),

@@ -163,6 +163,10 @@ pub struct EpochFacts {
     pub primary: crate::ServerKey,
     /// Why.
     pub reason: String,
+    /// In a derived journal: the source entry this one stands for.
+    pub source: Option<SourcePosition>,
+    /// How it stands in the published view.
+    pub published: Option<Published>,
 }
 
 /// Facts cannot be read.
@@ -193,6 +197,8 @@ impl Facts {
                 base: facts.base.0,
                 primary: Bytes::copy_from_slice(facts.primary.as_bytes()),
                 reason: facts.reason.clone(),
+                source: facts.source.as_ref().map(source_to_proto),
+                published: facts.published.map(Published::to_proto),
             }
             .encode_to_vec(),
         }
@@ -222,6 +228,8 @@ impl Facts {
                     primary: crate::ServerKey::from_slice(&facts.primary)
                         .ok_or_else(|| refused("a key has 32 bytes"))?,
                     reason: facts.reason,
+                    source: facts.source.map(source_from_proto).transpose()?,
+                    published: facts.published.map(Published::from_proto),
                 })
             }
         })
@@ -243,7 +251,7 @@ impl Facts {
             Facts::Transaction(facts) => facts.source,
             Facts::Contents(facts) => facts.source,
             Facts::Checkpoint(facts) => facts.source,
-            Facts::Epoch(_) => None,
+            Facts::Epoch(facts) => facts.source,
         }
     }
 
@@ -512,6 +520,8 @@ pub(crate) mod tests {
                 base: Timestamp(5),
                 primary: crate::ServerKey([7; 32]),
                 reason: "dead".into(),
+                source: Some(Position { epoch: 1, sequence: 2, hash: Hash::of(b"s") }),
+                published: Some(Published { participants: Participants(1), previous: Timestamp(4) }),
             }),
         ];
         for facts in all {

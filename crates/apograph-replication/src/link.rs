@@ -28,7 +28,7 @@ use crate::backoff::Backoff;
 use crate::carrier::RefusalKind;
 use crate::sync::{Phase, SyncFailure, SyncReason};
 
-pub use event::{Action, Before, Event, Greeting, Held};
+pub use event::{Action, Before, Event, Greeting, Held, Misfit};
 pub use state::{Cause, State, StopReason};
 
 /// A stream that brings no frame for this long is dead: heartbeats come every second.
@@ -117,10 +117,14 @@ impl Link {
     pub fn on(&mut self, event: Event, now: Duration, random: u16) -> Vec<Action> {
         match event {
             Event::Due => self.wake(),
-            Event::Greeted(greeting) => self.greeted(greeting, now),
+            Event::Greeted(greeting) => self.greeted(greeting, now, random),
             Event::Adopted(held) => {
                 self.held = Some(held);
                 self.begin(now)
+            }
+            Event::Known(held) => {
+                self.held = Some(held);
+                Vec::new()
             }
             Event::Refused(kind) => self.refused(kind, random),
             Event::Progress(partition) => self.progress(partition, now),
@@ -128,6 +132,7 @@ impl Link {
             Event::Proven => self.proven(),
             Event::Ended(_) => self.broken(Cause::Ended, random),
             Event::Rejected(partition) => self.rejected(partition, random),
+            Event::Misfit(misfit) => self.broken(Cause::Misfit(misfit), random),
             Event::Needs(reason) => self.needs(reason, random),
             Event::Synchronizing(phase) => self.phase(phase),
             Event::Received => self.received(),
@@ -153,12 +158,16 @@ impl Link {
         vec![Action::Greet]
     }
 
-    fn greeted(&mut self, greeting: Greeting, now: Duration) -> Vec<Action> {
+    fn greeted(&mut self, greeting: Greeting, now: Duration, random: u16) -> Vec<Action> {
         if self.state != State::Connecting {
             return Vec::new();
         }
         if let Err(reason) = check(&greeting, self.view, self.held.as_ref()) {
             return self.stop(reason);
+        }
+        // Whether the primary of a higher one may be one is seen when that epoch arrives.
+        if self.held.as_ref().is_some_and(|held| greeting.epoch < held.epoch) {
+            return self.again(Cause::Misfit(Misfit::LowerEpoch), random);
         }
         if self.held.is_some() { self.begin(now) } else { vec![Action::Adopt] }
     }
@@ -414,7 +423,10 @@ fn check(greeting: &Greeting, view: View, held: Option<&Held>) -> Result<(), Sto
         return Err(StopReason::OtherDatabase);
     }
     match (held.primary, greeting.primary) {
-        (Some(pinned), Some(found)) if pinned != found => Err(StopReason::KeyChanged),
+        // In one epoch there is one primary.
+        (Some(pinned), Some(found)) if pinned != found && greeting.epoch == held.epoch => {
+            Err(StopReason::KeyChanged)
+        }
         _ => Ok(()),
     }
 }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use apograph_format::packing::pack;
 use apograph_format::{
-    Change, Checkpoint, ContentFact, ContentsFacts, Entry, EntryHeader, EntryKind, Facts, Hash, Head,
-    Operation, Participants, Payload, Position, Published, State, Timestamp, TransactionFacts, Uri, View,
+    Change, Checkpoint, ContentFact, ContentsFacts, Entry, EntryHeader, EntryKind, EpochFacts, Facts, Hash,
+    Head, Operation, Participants, Payload, Position, State, Timestamp, TransactionFacts, Uri, View,
 };
 
 /// What a derivation asks of the source's store. All of it is immutable, so *when* it asks does not matter.
@@ -115,11 +115,13 @@ impl Derivation {
         let source = entry.position();
         let (facts, wanted, published) = match facts {
             Facts::Contents(_) => return Ok(None),
-            Facts::Epoch(facts) => {
-                let published =
-                    Published { participants: header.participants, previous: header.previous_timestamp };
-                (Facts::Epoch(facts.clone()), Vec::new(), published)
-            }
+            Facts::Epoch(facts) => match facts.published {
+                None => return Ok(None),
+                Some(published) => {
+                    let facts = EpochFacts { source: Some(source), ..facts.clone() };
+                    (Facts::Epoch(facts), Vec::new(), published)
+                }
+            },
             Facts::Checkpoint(checkpoint) => match checkpoint.published {
                 None => return Ok(None),
                 Some(published) => (checkpoint_facts(checkpoint, source), Vec::new(), published),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apograph_format::{DatabaseId, PartitionId, ServerKey, View};
 use apograph_replication::carrier::RefusalKind;
-use apograph_replication::link::{Action, Before, Event, Greeting, Held, Link, StopReason};
+use apograph_replication::link::{Action, Before, Event, Greeting, Held, Link, Misfit, StopReason};
 use apograph_replication::sync::{Phase, SyncFailure, SyncReason};
 
 const TRANSCRIPT: &str = include_str!("link.transcript");
@@ -61,8 +61,8 @@ fn new(text: &str) -> Link {
 }
 
 fn held(text: &str) -> Held {
-    let Greeting { database, partitions, primary, .. } = greeting(text);
-    Held { database, partitions, primary }
+    let Greeting { database, partitions, primary, epoch, .. } = greeting(text);
+    Held { database, partitions, primary, epoch }
 }
 
 fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, wanted: &str) -> T {
@@ -90,6 +90,8 @@ fn parse(text: &str) -> Event {
         "progress" => Event::Progress(partition()),
         "alive" => Event::Alive(partition()),
         "ended" => Event::Ended(partition()),
+        "known" => Event::Known(held(rest)),
+        "misfit" => Event::Misfit(named(&Misfit::ALL, Misfit::as_str, rest)),
         "rejected" => Event::Rejected(partition()),
         "refused" => Event::Refused(named(&RefusalKind::ALL, RefusalKind::as_str, rest)),
         "halted" => Event::Halted(named(&StopReason::ALL, StopReason::as_str, rest)),
@@ -116,6 +118,7 @@ fn greeting(text: &str) -> Greeting {
         view: View::Full,
         partitions: field("partitions").unwrap().into(),
         primary: field("key").map(|key| ServerKey([key; 32])),
+        epoch: field("epoch").unwrap_or(1).into(),
     }
 }
 

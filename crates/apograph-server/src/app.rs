@@ -14,6 +14,7 @@ use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX};
 use crate::links::{Board, Orders, Windows};
 use crate::metrics::Metrics;
 use crate::problem::{self, Answer, Code, Refused};
+use crate::roles::Roles;
 use crate::tokens::Tokens;
 
 /// A running server. Clones share it.
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     /// The workers of links into this server.
     pub(crate) orders: Orders,
+    /// Roles that change.
+    pub(crate) roles: Roles,
     /// How long this server's journals keep what copies lack.
     pub(crate) windows: Windows,
     /// Cancelled when the server stops: every stream and every link ends by it.
@@ -61,6 +64,7 @@ impl App {
             metrics: Metrics::default(),
             board: Board::default(),
             orders: Orders::default(),
+            roles: Roles::default(),
             windows: Windows::default(),
             shutdown,
             tasks: TaskTracker::new(),
@@ -113,12 +117,9 @@ impl App {
 
     /// Names and roles of all databases, open or not.
     pub(crate) fn names(&self) -> Vec<(String, Role)> {
-        self.folder
-            .settings()
-            .databases
-            .iter()
-            .map(|(name, settings)| (name.clone(), settings.role))
-            .collect()
+        let role = |name: &str, at_first| self.database(name).map_or(at_first, |open| open.role());
+        let databases = self.folder.settings().databases.iter();
+        databases.map(|(name, settings)| (name.clone(), role(name, settings.role))).collect()
     }
 
     /// Runs what blocks on a thread for it; a bounded number at once.

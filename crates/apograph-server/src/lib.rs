@@ -15,6 +15,7 @@ mod clock;
 mod links;
 mod metrics;
 mod request;
+mod roles;
 mod stream;
 
 pub use serve::{ServeError, ServeOptions, serve};

@@ -24,7 +24,12 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("POST", "report" | "snapshot" | "import") => 400,
         ("POST", "partitions/{p}/synchronize") => 415,
         ("POST", "sync" | "pause" | "resume") => 409,
-        ("PUT", "throttle") => 400,
+        ("PUT", "throttle" | "source") => 400,
+        ("GET" | "DELETE", "orphans") => 200,
+        ("GET", "orphans/{timestamp}") => 404,
+        // Of a primary.
+        ("POST", "promote") => 409,
+        ("POST", "switchover" | "handover" | "epoch") => 400,
         _ => return None,
     })
 }

@@ -49,8 +49,11 @@ impl Store {
                 self.apply_transaction(&mut state, entry, facts).map(|()| Applied::Now)
             }
             Facts::Checkpoint(checkpoint) => self.apply_checkpoint(&mut state, entry, checkpoint),
-            Facts::Epoch(_) => {
-                let progress = advance(&state.progress, entry, None);
+            Facts::Epoch(facts) => {
+                // What came ahead of a transaction that was cut belongs to nothing any more.
+                *self.ahead() = crate::store::Ahead::default();
+                let mut progress = advance(&state.progress, entry, facts.source);
+                progress.last_published = progress.timestamp;
                 self.write(&mut state, Batch::new(), progress).map(|()| Applied::Now)
             }
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use apograph_format::{Hash, Position, State, Timestamp, Token, Uri, View};
+use apograph_format::{Hash, Position, ServerKey, State, Timestamp, Token, Uri, View};
 use apograph_journal::CreateError;
 use apograph_store::StoreError;
 use apograph_store::engine::EngineError;
@@ -23,12 +23,35 @@ pub struct ReadOnly {
     pub primary_url: Option<String>,
 }
 
+/// This server was the primary, and must not act as one any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this server is fenced in epoch {epoch}: {reason}")]
+pub struct Fenced {
+    /// The epoch it is primary of.
+    pub epoch: u64,
+    /// The highest epoch that it knows of.
+    pub seen: u64,
+    /// Why.
+    pub reason: String,
+    /// Where the primary of that epoch is, if known.
+    pub primary_url: Option<String>,
+}
+
 /// Why a transaction was refused. Nothing of it was done.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Not the primary.
     #[error(transparent)]
     ReadOnly(#[from] ReadOnly),
+    /// A primary that another one followed, or that has a rival: it does not know what is acknowledged elsewhere.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+    /// Writes are held while the role of primary moves to another server. Nothing was done.
+    #[error("writes wait while another server becomes the primary; try again in {retry_after:?}")]
+    Held {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// An operation cannot be done.
     #[error("operation {index} on {uri}: {refusal}")]
     Refused {
@@ -367,6 +390,22 @@ pub enum TakeError {
     Signature {
         /// Which, and whose.
         reason: String,
+    },
+    /// An entry of a history that a later epoch cut off, or of an epoch below the one that is known.
+    #[error("an entry of epoch {found} that is no part of the history: epoch {seen} began before it")]
+    LowerEpoch {
+        /// Of the entry.
+        found: u64,
+        /// The highest epoch known here.
+        seen: u64,
+    },
+    /// An epoch of a primary that this server has no reason to trust.
+    #[error("epoch {epoch} names a primary that no server document here knows: {key}")]
+    UnknownPrimary {
+        /// Which epoch.
+        epoch: u64,
+        /// Its primary's key.
+        key: ServerKey,
     },
     /// The copy differs from its source.
     #[error(

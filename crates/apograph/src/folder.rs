@@ -208,7 +208,7 @@ fn take_lock(path: &Path) -> Result<File, FolderError> {
 }
 
 /// Writes a file that only its owner may read, whole or not at all, durable on return.
-pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     let temporary = path.with_extension("new");
     let write = || -> io::Result<()> {
         let mut file =

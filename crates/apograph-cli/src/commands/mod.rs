@@ -1,6 +1,7 @@
 //! A file per verb: its arguments with their help, and what it does.
 
 pub(crate) mod export;
+pub(crate) mod follow;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod import;
@@ -10,7 +11,9 @@ pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod ls;
 pub(crate) mod r#move;
+pub(crate) mod orphans;
 pub(crate) mod pause;
+pub(crate) mod promote;
 pub(crate) mod publish;
 pub(crate) mod purge;
 pub(crate) mod put;
@@ -21,6 +24,7 @@ pub(crate) mod restore;
 pub(crate) mod resume;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod switchover;
 pub(crate) mod sync;
 pub(crate) mod throttle;
 pub(crate) mod trash;
@@ -62,6 +66,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Pause(verb) => verb.run(&global).await,
         Command::Resume(verb) => verb.run(&global).await,
         Command::Throttle(verb) => verb.run(&global).await,
+        Command::Promote(verb) => verb.run(&global).await,
+        Command::Switchover(verb) => verb.run(&global).await,
+        Command::Follow(verb) => verb.run(&global).await,
+        Command::Orphans(verb) => verb.run(&global).await,
         Command::Why(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,

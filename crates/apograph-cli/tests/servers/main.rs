@@ -17,6 +17,7 @@ mod exact;
 mod killed;
 mod ndjson;
 mod operator;
+mod roles;
 mod synchronize;
 mod verify;
 mod why;

@@ -40,7 +40,8 @@ fn exports_of_all_servers_are_loaded() {
         check_absent(&staging, CANARY.as_bytes());
         let again = done(&mut import(&loaded, &exported, &[]));
         assert!(String::from_utf8_lossy(&again.stdout).contains("nothing was new"), "{again:?}");
-        assert_eq!(export(&loaded, view), found);
+        // Its own copies may have been named meanwhile.
+        assert!(normal(&export(&loaded, view)) == normal(&found), "{view} differs");
         let peak = loaded.resident_peak_mib();
         println!("{view}: loaded in {runs} runs, {peak} MiB resident");
         assert!(peak < RESIDENT_MIB_MAX, "{peak}");

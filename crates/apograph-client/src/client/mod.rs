@@ -16,6 +16,7 @@ mod lines;
 mod links;
 mod patience;
 mod request;
+mod roles;
 mod secret;
 mod server;
 mod stream;

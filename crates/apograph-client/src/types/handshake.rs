@@ -3,7 +3,7 @@
 use apograph_format::{DatabaseId, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
-use super::ServerIdentity;
+use super::{EpochView, HandoverView, ServerIdentity};
 
 /// What a source says to a copy at the beginning of every contact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,4 +36,10 @@ pub struct Handshake {
     /// Everything up to here can be read at the source.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub visible: Timestamp,
+    /// Who began which epoch, as far as the source knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs: Vec<EpochView>,
+    /// The source stepped down for this server, which has not been heard of as primary yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverView>,
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use apograph_format::{Digest, PartitionId, Position, ServerKey, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
-use super::{LinkForecast, LinkProgress, Role, ServerIdentity};
+use super::{EpochView, LinkForecast, LinkProgress, Role, ServerIdentity};
 
 /// How a link stands, seen from one of its ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,6 +180,9 @@ pub struct LinkReport {
     /// Bytes per second that it lets in, if it bounds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttle_bytes_per_second: Option<u64>,
+    /// The newest epoch that it knows, if any but the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<EpochView>,
 }
 
 /// What a source answers to a report.
@@ -189,6 +192,9 @@ pub struct ReportAnswer {
     /// How long it keeps what the copy lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<LinkForecast>,
+    /// The copy is to become primary: it asks for the role by `handover`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub take_over: bool,
 }
 
 /// How far a copy applied one partition.

@@ -13,7 +13,9 @@ pub mod import;
 pub mod leaf;
 pub mod link;
 pub mod list;
+pub mod orphan;
 pub mod problem;
+pub mod role;
 pub mod status;
 pub mod sync;
 pub mod time;
@@ -33,7 +35,13 @@ pub use link::{
     ReportAnswer, ReportDigest, ReportPartition,
 };
 pub use list::{ListItem, ListPage};
+pub use orphan::{OrphanChange, OrphanVersionView, OrphanView, OrphansGone};
 pub use problem::Problem;
+pub use role::{
+    CutTransaction, EpochAnswer, EpochNotice, EpochView, FollowRequest, HandoverAnswer, HandoverRequest,
+    HandoverState, HandoverView, PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther,
+    PromotionPartition, SwitchoverAnswer, SwitchoverRequest,
+};
 pub use status::{DatabaseStatus, PartitionStatus, Role, ServerIdentity, Status, ViewStatus};
 pub use sync::{
     DropHeld, HeldDocument, LinkForecast, LinkProgress, RepairedDocument, SnapshotRequest, SyncEnd,

@@ -21,17 +21,21 @@ pub struct Greeting {
     pub partitions: u16,
     /// Key of the primary, whose signatures count.
     pub primary: Option<ServerKey>,
+    /// The highest epoch that it knows of.
+    pub epoch: u64,
 }
 
-/// What a copy holds already, fixed at its first contact.
+/// What a copy holds already, and knows of epochs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// Which database.
     pub database: DatabaseId,
     /// How many partitions.
     pub partitions: u16,
-    /// The pinned key of the primary.
+    /// The key of the primary of that epoch: pinned at the first contact, or the one that followed it.
     pub primary: Option<ServerKey>,
+    /// The highest epoch that this copy knows of.
+    pub epoch: u64,
 }
 
 /// What was so when the server was stopped or killed.
@@ -50,6 +54,8 @@ pub enum Event {
     Due,
     /// The source greeted.
     Greeted(Greeting),
+    /// What this copy knows changed: it heard of an epoch.
+    Known(Held),
     /// The source did not greet, or refused a stream.
     Refused(RefusalKind),
     /// A first contact was recorded: from now on this is held.
@@ -64,6 +70,8 @@ pub enum Event {
     Ended(PartitionId),
     /// What arrived was refused: damaged or misdirected on its way.
     Rejected(PartitionId),
+    /// What arrived is of an epoch that this copy cannot take: by itself that passes.
+    Misfit(Misfit),
     /// Following cannot make this copy equal.
     Needs(SyncReason),
     /// A synchronization entered a phase.
@@ -84,6 +92,28 @@ pub enum Event {
     Halted(StopReason),
     /// Time passed.
     Tick,
+}
+
+/// What is wrong with the epoch of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Misfit {
+    /// A later epoch is known here: the source has not heard of it, or has not followed it yet.
+    LowerEpoch,
+    /// It names a primary that no server document here knows yet.
+    UnknownPrimary,
+}
+
+impl Misfit {
+    /// All of them.
+    pub const ALL: [Misfit; 2] = [Misfit::LowerEpoch, Misfit::UnknownPrimary];
+
+    /// The name, as in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Misfit::LowerEpoch => "lower-epoch",
+            Misfit::UnknownPrimary => "unknown-primary",
+        }
+    }
 }
 
 /// Something to do.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::event::Misfit;
 use crate::carrier::RefusalKind;
 use crate::sync::{Phase, SyncFailure, SyncReason};
 
@@ -35,6 +36,8 @@ pub enum Cause {
     Silent,
     /// What arrived was damaged or misdirected.
     Rejected,
+    /// The source is of an epoch that this copy cannot take.
+    Misfit(Misfit),
     /// The source refuses.
     Refused(RefusalKind),
     /// Following cannot make this copy equal.
@@ -113,6 +116,7 @@ impl Cause {
             Cause::Ended => "ended",
             Cause::Silent => "silent",
             Cause::Rejected => "rejected",
+            Cause::Misfit(misfit) => misfit.as_str(),
             Cause::Refused(kind) => kind.as_str(),
             Cause::Needs(reason) => reason.as_str(),
             Cause::Repeated(SyncReason::Diverged) => "diverged-again",
@@ -134,6 +138,12 @@ impl Cause {
             Cause::Ended => "a stream ended; it is opened again by itself",
             Cause::Silent => "the source was silent for too long; it is asked again by itself",
             Cause::Rejected => "what arrived was damaged or not for this copy; it is asked for again",
+            Cause::Misfit(Misfit::LowerEpoch) => {
+                "the source goes on with an epoch that is over; it is asked again by itself, until it follows the new primary"
+            }
+            Cause::Misfit(Misfit::UnknownPrimary) => {
+                "the primary that it names was not known before it became one; it is asked again by itself, until a server document says so"
+            }
             Cause::Refused(RefusalKind::Unavailable) => {
                 "it is asked again by itself: start the source, or check its url"
             }

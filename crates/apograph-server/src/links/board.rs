@@ -7,8 +7,9 @@ use std::time::Duration;
 use apograph::status::{DatabaseStatus, PartitionStatus};
 use apograph_client::types::{
     LinkDirection, LinkForecast, LinkLag, LinkPartition, LinkPeer, LinkReport, LinkState, LinkStatus,
+    ServerIdentity,
 };
-use apograph_format::{ServerKey, Timestamp};
+use apograph_format::{ServerKey, Timestamp, View};
 use apograph_replication::forecast::Forecast;
 use apograph_replication::lag::Lag;
 
@@ -44,6 +45,31 @@ impl Board {
     /// A worker says how its link stands.
     pub(super) fn show(&self, database: &str, seen: Seen) {
         locked(&self.inbound).insert(database.to_owned(), seen);
+    }
+
+    /// No link brings this database any more.
+    pub(super) fn forget(&self, database: &str) {
+        locked(&self.inbound).remove(database);
+    }
+
+    /// When the source of a copy was last heard, microseconds since 1970.
+    pub(crate) fn last_contact(&self, database: &str) -> Option<(LinkState, i64)> {
+        let inbound = locked(&self.inbound);
+        let seen = inbound.get(database)?;
+        Some((seen.status.state, seen.lag.last_contact?))
+    }
+
+    /// What full copies of a database last said: who they are, what they show, whether they follow, and when.
+    pub(crate) fn copies(&self, database: &str) -> Vec<(ServerIdentity, Timestamp, LinkState, i64)> {
+        let outbound = locked(&self.outbound);
+        let of = outbound
+            .iter()
+            .filter(|((name, _), reported)| name == database && reported.report.view == View::Full);
+        of.map(|(_, reported)| {
+            let report = &reported.report;
+            (report.server.clone(), report.visible, report.state, reported.at)
+        })
+        .collect()
     }
 
     /// Links into this server, with ages as of now.

@@ -14,7 +14,7 @@ use apograph_client::types::Handshake;
 use apograph_format::frame::FrameError;
 use apograph_format::{Entry, Frame, Heartbeat, PartitionId, ServerKey, Timestamp};
 use apograph_replication::carrier::{Carrier, Chunks, JournalRequest, Refusal, RefusalKind};
-use apograph_replication::link::{Event, StopReason};
+use apograph_replication::link::{Event, Misfit, StopReason};
 use apograph_replication::sync::{SyncProgress, SyncReason};
 
 use super::throttle::Throttle;
@@ -187,6 +187,8 @@ impl Stream {
         let event = match error {
             TakeError::Refused { .. } => Event::Rejected(self.request.partition),
             TakeError::Signature { .. } => Event::Halted(StopReason::Signature),
+            TakeError::LowerEpoch { .. } => Event::Misfit(Misfit::LowerEpoch),
+            TakeError::UnknownPrimary { .. } => Event::Misfit(Misfit::UnknownPrimary),
             TakeError::Diverged { .. } => Event::Needs(SyncReason::Diverged),
             TakeError::Stopped { .. } => Event::Halted(StopReason::Halted),
         };

@@ -14,18 +14,24 @@ use apograph_replication::carrier::{Refusal, RefusalKind};
 use apograph_replication::link::{Greeting, Held};
 
 use crate::limits::SOURCE_TIMEOUT;
+use crate::routes::shape;
 
 /// Speaks to the source. The token's file is read anew every time: whoever replaced it has nothing to restart.
 pub(super) fn client(folder: &Path, source: &SourceSettings) -> Result<Client, Refusal> {
     let denied = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Denied, error.to_string());
     let secret = Secret::from_file(&folder.join(&source.token_file)).map_err(|error| denied(&error))?;
+    client_of(&source.url, secret)
+}
+
+/// Speaks to a server at `url`.
+fn client_of(url: &str, secret: Secret) -> Result<Client, Refusal> {
     let settings = ClientSettings {
         secret: Some(secret),
         connect_timeout: Duration::from_secs(5),
         idle_timeout: SOURCE_TIMEOUT,
         // Attempts are the link's business.
         retries: 0,
-        ..ClientSettings::new(source.url.trim_end_matches('/'))
+        ..ClientSettings::new(url.trim_end_matches('/'))
     };
     Client::new(settings).map_err(|error| refusal_of(&error))
 }
@@ -38,6 +44,15 @@ pub(super) async fn greet(client: &Client, database: &str, view: View) -> Result
     }
 }
 
+/// Who answers at `url`, for somebody who holds this token.
+pub(crate) async fn who_is(url: &str, token: &str, database: &str, view: View) -> Result<Handshake, Refusal> {
+    let denied = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Denied, error.to_string());
+    let secret = Secret::new(token).map_err(|error| denied(&error))?;
+    let handshake = greet(&client_of(url, secret)?, database, view).await?;
+    let nobody = || Refusal::new(RefusalKind::NotApograph, "it does not say who signs");
+    for_engine(handshake).ok_or_else(nobody)
+}
+
 /// What the link decides by.
 pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
     Greeting {
@@ -46,6 +61,7 @@ pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
         view: handshake.view,
         partitions: handshake.partitions,
         primary: handshake.primary.as_ref().map(|primary| primary.key),
+        epoch: handshake.epochs.iter().map(|start| start.epoch).max().unwrap_or(handshake.epoch),
     }
 }
 
@@ -63,7 +79,8 @@ pub(super) fn misfit(greeting: &Greeting, held: Option<&Held>) -> Option<String>
         return Some(format!("the source has {there} partitions, this copy {here}"));
     }
     let (found, pinned) = (greeting.primary?, held.primary?);
-    (found != pinned).then(|| format!("the primary's key is {found}, this copy knows {pinned}"))
+    (found != pinned && greeting.epoch == held.epoch)
+        .then(|| format!("the primary's key is {found}, this copy knows {pinned}"))
 }
 
 /// What a copy holds.
@@ -71,8 +88,8 @@ pub(super) fn held(database: &Database) -> Held {
     Held {
         database: database.id(),
         partitions: database.partitioning().count(),
-        // A copy always gives the view that it holds.
-        primary: database.handshake(database.view()).ok().map(|handshake| handshake.primary.key),
+        primary: Some(database.primary().key),
+        epoch: database.epoch_seen(),
     }
 }
 
@@ -95,5 +112,7 @@ pub(super) fn for_engine(handshake: types::Handshake) -> Option<Handshake> {
         primary: identity(handshake.primary?),
         server: identity(handshake.server),
         visible: handshake.visible,
+        epochs: shape::engine_epochs(handshake.epochs),
+        handover: handshake.handover.map(shape::engine_handover),
     })
 }

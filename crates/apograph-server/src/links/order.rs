@@ -56,6 +56,11 @@ impl Orders {
         receiver
     }
 
+    /// No link brings this database any more.
+    pub(super) fn forget(&self, database: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(database);
+    }
+
     /// Tells a link. The order is durable when this returns.
     pub(crate) async fn give(&self, database: &str, order: Order) -> Answer<LinkStatus> {
         let (answer, answered) = oneshot::channel();

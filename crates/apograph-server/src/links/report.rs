@@ -1,12 +1,19 @@
 //! What a copy tells its source, so that health is seen end to end.
 
 use apograph::status::{DatabaseStatus, PartitionStatus};
-use apograph_client::types::{LinkReport, LinkStatus, ReportDigest, ReportPartition, ServerIdentity};
+use apograph_client::types::{
+    EpochView, LinkReport, LinkStatus, ReportDigest, ReportPartition, ServerIdentity,
+};
 
 use crate::routes::shape;
 
 /// How this copy stands.
-pub(super) fn report(server: ServerIdentity, status: &DatabaseStatus, shown: LinkStatus) -> LinkReport {
+pub(super) fn report(
+    server: ServerIdentity,
+    status: &DatabaseStatus,
+    shown: LinkStatus,
+    newest: Option<EpochView>,
+) -> LinkReport {
     let digests =
         status.digests.iter().map(|view| ReportDigest { view: view.view, digest: view.digest, at: view.at });
     LinkReport {
@@ -20,6 +27,7 @@ pub(super) fn report(server: ServerIdentity, status: &DatabaseStatus, shown: Lin
         reason: shown.reason,
         progress: shown.progress,
         throttle_bytes_per_second: shown.throttle_bytes_per_second,
+        epoch: newest,
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,10 @@ use super::greet;
 use super::order::Asked;
 use super::synchronize::Synchronization;
 use super::throttle::Throttle;
+use super::{source, takeover};
 use crate::app::App;
 use crate::clock;
+use crate::routes::shape;
 
 /// How often a link looks after itself: silence, numbers.
 const TICK: Duration = Duration::from_millis(500);
@@ -86,6 +88,8 @@ pub(super) struct Worker {
     reported: Instant,
     /// One report at a time.
     reporting: Arc<Semaphore>,
+    /// One attempt to become primary at a time.
+    taking_over: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -127,6 +131,7 @@ impl Worker {
             logged: BTreeMap::new(),
             reported: begun,
             reporting: Arc::new(Semaphore::new(1)),
+            taking_over: Arc::new(Semaphore::new(1)),
             has_request,
             has_begun: false,
             app,
@@ -140,8 +145,8 @@ impl Worker {
         }
     }
 
-    /// Runs until the server stops.
-    pub(super) async fn run(mut self) {
+    /// Runs until the server stops, or is no copy any more, or follows another source.
+    pub(super) async fn run(mut self, mut changes: watch::Receiver<u64>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.app.shutdown.clone();
@@ -151,6 +156,9 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
+                _ = changes.changed() => if self.is_over() {
+                    return self.end().await;
+                },
                 Some(asked) = self.orders.recv() => self.asked(asked).await,
                 () = sleep_until(due), if self.due.is_some() => {
                     self.due = None;
@@ -165,6 +173,20 @@ impl Worker {
                     self.show().await;
                 }
             }
+        }
+    }
+
+    /// Is there another role, or another source, now?
+    fn is_over(&self) -> bool {
+        let is_primary = self.database.as_ref().is_some_and(|database| database.role() == Role::Primary);
+        is_primary || source::source_of(&self.app, &self.name).as_ref() != Some(&self.source)
+    }
+
+    /// Lets go of the database.
+    async fn end(mut self) {
+        self.close();
+        if let Some(driver) = self.driver.take() {
+            let _ = driver.await;
         }
     }
 
@@ -283,12 +305,30 @@ impl Worker {
             Err(refusal) => self.happened(Event::Refused(refusal.kind), Some(refusal.detail)).await,
             Ok(handshake) => {
                 let greeting = greet::greeting(&handshake);
+                self.hear_of_epochs(&handshake).await;
                 let held = self.database.as_ref().map(greet::held);
+                if let Some(held) = held.clone() {
+                    self.happened(Event::Known(held), None).await;
+                }
                 let misfit = greet::misfit(&greeting, held.as_ref());
                 self.client = Some(client);
                 self.handshake = Some(*handshake);
                 self.happened(Event::Greeted(greeting), misfit).await;
             }
+        }
+    }
+
+    /// What the source knows of epochs, this copy knows then. A source that stepped down for this server says so again.
+    async fn hear_of_epochs(&mut self, handshake: &types::Handshake) {
+        let Some(database) = self.database.clone() else { return };
+        let epochs = shape::engine_epochs(handshake.epochs.clone());
+        let handover = handshake.handover.clone().map(shape::engine_handover);
+        if let Some(handover) = handover.filter(|given| given.to.key == self.app.folder.identity().key) {
+            return takeover::begin(&self.app, &database, epochs, handover).await;
+        }
+        let learned = tokio::task::spawn_blocking(move || database.learn(epochs)).await;
+        if let Ok(Err(error)) = learned {
+            tracing::warn!(database = self.name, %error, "what the source says of epochs is not believed");
         }
     }
 

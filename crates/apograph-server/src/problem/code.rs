@@ -81,6 +81,14 @@ codes! {
     NotAttempted = 409 "not-attempted" "Not attempted" "a transaction before it was refused: correct that, then send this again",
     TokenOtherHistory = 409 "token-other-history" "The token is of another history" "a failover cut it off, or it is of another database: read without it",
     NotBrought = 410 "not-brought" "A synchronization left this version out" "read it at the source of this copy, or bring it: apograph sync --max-versions 0",
+    // Roles.
+    Fenced = 409 "fenced" "This primary must not act as one any more" "send edits to `primary_url`, or see `promote --plan`",
+    HandingOver = 503 "handing-over" "The role of primary moves to another server" "send it again after `retry-after`, to `primary_url` if it is named then",
+    NotPrimary = 409 "not-primary" "This server is not the primary" "ask the primary",
+    NotPromotable = 409 "not-promotable" "This server cannot become the primary" "see `blocks`; `promote --plan` says them, too",
+    LowerEpoch = 409 "lower-epoch" "A later epoch began" "ask the primary of that epoch",
+    UnknownServer = 409 "unknown-server" "No server document knows that server" "let it report to the primary first: who becomes primary must be known before",
+    SwitchoverFailed = 409 "switchover-failed" "The role stayed where it was" "see `reason`; the primary takes writes as before",
     // Copies.
     NothingNewer = 503 "nothing-newer" "The source has nothing newer than the copy" "ask again when something was written",
     SnapshotExpired = 410 "snapshot-expired" "The snapshot is gone" "take another one",

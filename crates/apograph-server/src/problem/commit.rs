@@ -11,6 +11,8 @@ impl From<CommitError> for Refused {
         let cause = error.comes_from();
         match error {
             CommitError::ReadOnly(read_only) => read_only.into(),
+            CommitError::Fenced(fenced) => fenced.into(),
+            CommitError::Held { .. } => Code::HandingOver.because(error.to_string()),
             CommitError::Refused { index, uri, refusal } => refused(&uri, &refusal).with("operation", index),
             CommitError::Transaction(refusal) => refusal.into(),
             CommitError::Spool(error) => error.into(),

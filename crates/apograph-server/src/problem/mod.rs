@@ -7,6 +7,7 @@ mod commit;
 mod feed;
 mod import;
 mod read;
+mod role;
 mod snapshot;
 
 use std::fmt;
@@ -39,7 +40,12 @@ impl Code {
         let problem = Problem::new(self.status(), self.as_str(), self.title(), detail).next(self.next());
         let passes = matches!(
             self,
-            Code::NotReached | Code::NotReady | Code::Busy | Code::ShuttingDown | Code::BodyTimeout
+            Code::NotReached
+                | Code::NotReady
+                | Code::HandingOver
+                | Code::Busy
+                | Code::ShuttingDown
+                | Code::BodyTimeout
         );
         Refused { problem: Box::new(problem), code: self, retry_after_seconds: passes.then_some(1) }
     }

@@ -4,22 +4,16 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use apograph::error::ReadOnly;
 use apograph::transaction::Committed;
-use apograph::{Database, Role, Transaction};
+use apograph::{Database, Transaction};
 
 use super::shape;
-use crate::problem::{Answer, Refused};
+use crate::problem::Answer;
 use crate::request::precondition::etag;
 
 /// Refuses early, before a body is read, what a copy would refuse in the end.
 pub(super) fn writable(database: &Database) -> Answer<()> {
-    match database.role() {
-        Role::Primary => Ok(()),
-        role @ (Role::Replica | Role::Staging) => {
-            Err(Refused::from(ReadOnly { role, primary_url: database.primary_url() }))
-        }
-    }
+    Ok(database.check_writable()?)
 }
 
 /// Commits; the answer comes when it is durable and visible.

@@ -43,6 +43,8 @@ pub(super) async fn get(
         primary: Some(shape::identity(handshake.primary)),
         server: shape::identity(handshake.server),
         visible: handshake.visible,
+        epochs: handshake.epochs.into_iter().map(shape::epoch).collect(),
+        handover: handshake.handover.map(shape::handover),
     };
     Ok(Json(answer).into_response())
 }

@@ -17,7 +17,9 @@ mod links;
 mod list;
 mod metrics;
 mod openapi;
+mod orphans;
 mod reports;
+mod roles;
 pub(crate) mod shape;
 mod status;
 mod synchronization;
@@ -50,6 +52,8 @@ const OBSERVE: Access = Access::Roles(&[Admin, Editor, Reader, LinkReplica]);
 /// Which views, the route decides: `link:staging` gets the published one only.
 const FOLLOW: Access = Access::Roles(&[Admin, LinkReplica, LinkStaging]);
 const OPERATE: Access = Access::Roles(&[Admin]);
+/// A full copy.
+const MEMBER: Access = Access::Roles(&[LinkReplica]);
 const ANY: Access = Access::Roles(&TokenRole::ALL);
 
 /// A route, and what was decided about it.
@@ -127,6 +131,14 @@ pub(crate) fn table() -> Vec<Route> {
         operate(Method::POST, "/v1/databases/{db}/sync", "Synchronize a copy with its source; with `dry_run`, say what would come (`SyncMeasure`).", "SyncRequest", routing::post(links::sync)),
         operate(Method::POST, "/v1/databases/{db}/pause", "Pause the link of a copy, until it is resumed.", "", routing::post(links::pause)),
         operate(Method::POST, "/v1/databases/{db}/resume", "Let the link of a copy go on.", "", routing::post(links::resume)),
+        Route { method: Method::POST, path: "/v1/databases/{db}/promote", access: OPERATE, about: "Make this copy the primary; with `plan`, say what that would mean.", takes: "PromoteRequest", gives: "PromotionAnswer", handler: routing::post(roles::promote) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/switchover", access: OPERATE, about: "Give the role of primary to a copy that follows, without loss.", takes: "SwitchoverRequest", gives: "SwitchoverAnswer", handler: routing::post(roles::switchover) },
+        Route { method: Method::PUT, path: "/v1/databases/{db}/source", access: OPERATE, about: "Have a copy, or a primary that another one followed, follow another server.", takes: "FollowRequest", gives: "EpochAnswer", handler: routing::put(roles::follow) },
+        get("/v1/databases/{db}/orphans", OPERATE, "What a later epoch cut off and this server kept, oldest first: a list of `OrphanView`.", json, routing::get(orphans::list)),
+        get("/v1/databases/{db}/orphans/{timestamp}", OPERATE, "The versions that one of them had added: a list of `OrphanVersionView`.", json, routing::get(orphans::show)),
+        Route { method: Method::DELETE, path: "/v1/databases/{db}/orphans", access: OPERATE, about: "Remove all of them, for ever.", takes: "", gives: "OrphansGone", handler: routing::delete(orphans::discard) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/handover", access: MEMBER, about: "A copy that is to become primary asks for it.", takes: "HandoverRequest", gives: "HandoverAnswer", handler: routing::post(roles::handover) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/epoch", access: MEMBER, about: "A primary says that it is one.", takes: "EpochNotice", gives: "EpochAnswer", handler: routing::post(roles::epoch) },
         operate(Method::PUT, "/v1/databases/{db}/throttle", "Bound what the link of a copy lets in.", "ThrottleRequest", routing::put(links::throttle)),
     ]
 }

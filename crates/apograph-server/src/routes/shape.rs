@@ -1,8 +1,9 @@
 //! Values of the engine in the shapes that travel.
 
+use apograph::database::roles::{EpochStart, Handover};
 use apograph::read::{Document, HistoryItem, Listed};
 use apograph::transaction::Committed;
-use apograph::{Role, status as engine};
+use apograph::{Database, Role, status as engine};
 use apograph_client::types;
 use apograph_format::timestamp::rfc3339;
 use apograph_format::{Content, Lock, Origin, Timestamp};
@@ -144,6 +145,40 @@ pub(crate) fn role(role: Role) -> types::Role {
 
 pub(crate) fn identity(identity: engine::ServerIdentity) -> types::ServerIdentity {
     types::ServerIdentity { name: identity.name, key: identity.key, url: identity.url }
+}
+
+pub(crate) fn epoch(start: EpochStart) -> types::EpochView {
+    types::EpochView { epoch: start.epoch, base: start.base, primary: identity(start.primary) }
+}
+
+pub(crate) fn epochs(database: &Database) -> Vec<types::EpochView> {
+    database.epochs().into_iter().map(epoch).collect()
+}
+
+pub(crate) fn handover(handover: Handover) -> types::HandoverView {
+    types::HandoverView {
+        to: identity(handover.to),
+        epoch: handover.epoch,
+        base: handover.base,
+        positions: handover.positions,
+    }
+}
+
+pub(crate) fn engine_identity(identity: types::ServerIdentity) -> engine::ServerIdentity {
+    engine::ServerIdentity { name: identity.name, key: identity.key, url: identity.url }
+}
+
+pub(crate) fn engine_epochs(epochs: Vec<types::EpochView>) -> Vec<EpochStart> {
+    let start = |view: types::EpochView| EpochStart {
+        epoch: view.epoch,
+        base: view.base,
+        primary: engine_identity(view.primary),
+    };
+    epochs.into_iter().map(start).collect()
+}
+
+pub(crate) fn engine_handover(view: types::HandoverView) -> Handover {
+    Handover { to: engine_identity(view.to), epoch: view.epoch, base: view.base, positions: view.positions }
 }
 
 fn content(content: Content) -> types::ContentView {

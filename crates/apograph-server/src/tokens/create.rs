@@ -50,6 +50,11 @@ pub fn add(
     Ok(text)
 }
 
+/// Keeps the text of a token, readable by its owner only.
+pub(crate) fn keep(path: &Path, text: &str) -> Result<(), TokenError> {
+    file::write_private(path, text)
+}
+
 fn draw(role: TokenRole, name: &str, expires: Option<&str>) -> Result<(String, TokenRecord), TokenError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| TokenError::Malformed {

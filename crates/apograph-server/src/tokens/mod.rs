@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Principal, Tokens};
+pub(crate) use create::keep;
 pub use create::{add, create, token_path};
 pub use file::TokenError;
 

@@ -65,6 +65,28 @@ impl Committer {
         }
     }
 
+    /// From now on entries are of this epoch.
+    pub(super) fn begin_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// The entries that begin the epoch are durable; they show in every view, and no checkpoint covers them.
+    pub(super) fn wrote(&mut self, timestamp: Timestamp) {
+        self.last = timestamp;
+        self.last_published = timestamp;
+        self.since_checkpoint += 1;
+    }
+
+    /// Commit timestamp of the last transaction or checkpoint.
+    pub(super) fn last(&self) -> Timestamp {
+        self.last
+    }
+
+    /// The same, of those that show in the published view.
+    pub(super) fn last_published(&self) -> Timestamp {
+        self.last_published
+    }
+
     fn mark(&self) -> Mark {
         Mark { last: self.last, last_published: self.last_published, since_checkpoint: self.since_checkpoint }
     }
@@ -79,12 +101,14 @@ impl Committer {
 impl Worker {
     /// Commits a group. Every transaction gets its answer, after everything it rests on is durable.
     pub(super) fn commit_group(&mut self, group: Vec<(Transaction, CommitAnswer)>) {
+        let group = self.park(group);
         if group.is_empty() {
             return;
         }
         if !self.is_primary() || self.shared.stopped().is_some() {
             for (_, answer) in group {
-                let _ = answer.send(Err(self.shared.stopped_error()));
+                let refusal = self.shared.check_role().err();
+                let _ = answer.send(Err(refusal.unwrap_or_else(|| self.shared.stopped_error())));
             }
             return;
         }
@@ -254,7 +278,7 @@ impl Worker {
         group.iter().map(read).collect()
     }
 
-    fn write_entry(
+    pub(super) fn write_entry(
         &mut self,
         partition: PartitionId,
         facts: Facts,
@@ -299,7 +323,7 @@ impl Worker {
 
     /// Writes a checkpoint into every partition; on a primary only.
     pub(super) fn write_checkpoint_now(&mut self) {
-        if !self.is_primary() || self.shared.stopped().is_some() {
+        if !self.is_primary() || self.hold.is_some() || self.shared.stopped().is_some() {
             return;
         }
         let mark = self.committer.mark();
@@ -361,10 +385,10 @@ fn check_facts(facts: &Facts) -> Result<(), WriteError> {
 
 /// When an entry happens.
 #[derive(Clone, Copy)]
-struct Stamp {
-    timestamp: Timestamp,
-    previous: Timestamp,
-    participants: Participants,
+pub(super) struct Stamp {
+    pub(super) timestamp: Timestamp,
+    pub(super) previous: Timestamp,
+    pub(super) participants: Participants,
 }
 
 /// Why a transaction was not written.

@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use tokio::sync::oneshot;
 
 use apograph_format::{
-    Entry, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest, SourcePoint,
+    Entry, EntryKind, EpochFacts, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest,
+    SourcePoint,
 };
 
 use super::Database;
@@ -64,11 +65,39 @@ impl Worker {
         if self.shared.sync_marker().is_some() {
             return Err(TakeError::Stopped { reason: "a synchronization is going on".to_owned() });
         }
+        if self.shared.role() == Role::Primary {
+            return Err(TakeError::Stopped { reason: "this server is the primary".to_owned() });
+        }
+        // Who may begin an epoch is known when everything before is applied, and whose signatures count in it when it
+        // has begun: such an entry is a batch of its own.
+        let is_epoch = |entry: &Entry| entry.header().kind == EntryKind::Epoch;
+        for batch in entries.chunk_by(|one, next| !is_epoch(one) && !is_epoch(next)) {
+            self.take_batch(partition, batch)?;
+        }
+        self.shared.health().difference.clone().map_or(Ok(()), Err)
+    }
+
+    fn take_batch(&mut self, partition: PartitionId, entries: &[Entry]) -> Result<(), TakeError> {
         let mut verified = Vec::with_capacity(entries.len());
         for entry in entries {
             verified.push(self.verify(partition, entry)?);
         }
-        let appended = self.append_all(entries, verified).and_then(|()| self.sync(&[partition]));
+        let epochs: Vec<(u64, EpochFacts)> = entries
+            .iter()
+            .zip(&verified)
+            .filter_map(|(entry, facts)| match facts {
+                Facts::Epoch(facts) => Some((entry.header().epoch, facts.clone())),
+                _ => None,
+            })
+            .collect();
+        // Known before it is durable: a primary that lost its role must not find itself without knowing.
+        let note = |worker: &mut Worker| {
+            epochs.iter().try_for_each(|(epoch, facts)| worker.note_epoch(*epoch, facts))
+        };
+        let appended = self
+            .append_all(entries, verified)
+            .and_then(|()| note(self).map_err(JournalFailure::Write))
+            .and_then(|()| self.sync(&[partition]));
         if let Err(failure) = appended {
             let undone = self.discard(&[partition]);
             if let JournalFailure::Fatal(reason) = &failure {
@@ -86,8 +115,7 @@ impl Worker {
         self.apply().map_err(|reason| {
             self.shared.stall(reason.clone());
             TakeError::Stopped { reason }
-        })?;
-        self.shared.health().difference.clone().map_or(Ok(()), Err)
+        })
     }
 
     fn append_all(&mut self, entries: &[Entry], facts: Vec<Facts>) -> Result<(), JournalFailure> {
@@ -106,8 +134,20 @@ impl Worker {
         }
         let facts = entry.facts().map_err(|error| refused(error.to_string()))?;
         entry.verify_payloads(&facts).map_err(|error| refused(error.to_string()))?;
+        let epoch = entry.header().epoch;
+        {
+            let file = self.shared.file();
+            if file.is_cut(epoch, entry.header().timestamp) {
+                return Err(TakeError::LowerEpoch { found: epoch, seen: file.epoch });
+            }
+        }
+        if let Facts::Epoch(facts) = &facts {
+            self.verify_epoch(epoch, facts)?;
+        }
         if let Facts::Checkpoint(checkpoint) = &facts {
-            let primary = self.shared.file.primary.key;
+            // Each epoch's checkpoints are signed by its own primary.
+            let primary = self.shared.file().primary_of(epoch).map(|primary| primary.key);
+            let primary = primary.ok_or_else(|| refused(format!("no primary of epoch {epoch} is known")))?;
             let scope = Scope { database: self.shared.id(), partition, at: checkpoint.at };
             let is_signed = |digest: &SignedDigest| digest.verify(&primary, &scope);
             checkpoint

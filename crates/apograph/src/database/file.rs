@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use apograph_format::{DatabaseId, DigestKey, Partitioning, TreeShape, View};
 use apograph_store::TreeSettings;
 
+use super::Handshake;
 use super::open::OpenError;
-use super::{Database, Handshake};
+use super::roles::{EpochStart, Handover, Promoting};
 use crate::Role;
 use crate::folder::{Folder, FolderError, disk, read_json, write_json};
 use crate::settings::DatabaseSettings;
@@ -26,8 +27,28 @@ pub struct DatabaseFile {
     pub role: Role,
     /// Keys of the hash trees this server keeps, in hex, by view.
     pub digest_keys: Vec<(View, String)>,
-    /// The primary this server trusts: itself, or the one it met first.
+    /// The primary of the newest epoch that this server knows: itself, or another.
     pub primary: ServerIdentity,
+    /// The highest epoch that this server ever heard of.
+    #[serde(default = "first_epoch")]
+    pub epoch: u64,
+    /// Who began which epoch, oldest first, as far as this server knows.
+    #[serde(default)]
+    pub epochs: Vec<EpochStart>,
+    /// A promotion of this server that was decided and is not written into the journals yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoting: Option<Promoting>,
+    /// This server was the primary and handed over; the new one has not been heard of as such yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<Handover>,
+    /// Another server is primary of the same epoch: neither takes writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival: Option<ServerIdentity>,
+}
+
+/// Epoch of a new database.
+fn first_epoch() -> u64 {
+    1
 }
 
 impl DatabaseFile {
@@ -41,12 +62,18 @@ impl DatabaseFile {
         let id = DatabaseId::from_slice(id).expect("16 bytes were split off");
         let secret: [u8; 32] = secret.try_into().expect("32 bytes are left");
         let key = |view| (view, hex::encode(DigestKey::derive(&secret, view).to_bytes()));
+        let primary = folder.identity();
         Ok(DatabaseFile {
             id,
             partitions: Partitioning::new(settings.partitions)?,
             role: Role::Primary,
             digest_keys: View::ALL.map(key).to_vec(),
-            primary: folder.identity(),
+            epoch: first_epoch(),
+            epochs: vec![EpochStart::first(&primary)],
+            primary,
+            promoting: None,
+            handover: None,
+            rival: None,
         })
     }
 
@@ -58,12 +85,25 @@ impl DatabaseFile {
             role,
             digest_keys: handshake.digest_keys.iter().filter(|(view, _)| holds(view)).cloned().collect(),
             primary: handshake.primary.clone(),
+            epoch: handshake.seen(),
+            epochs: handshake.known_epochs(),
+            promoting: None,
+            handover: None,
+            rival: None,
         })
     }
 
     pub(crate) fn read(path: &Path) -> Result<Option<DatabaseFile>, OpenError> {
         let path = path.join("database.json");
-        if path.exists() { Ok(Some(read_json(&path)?)) } else { Ok(None) }
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut file: DatabaseFile = read_json(&path)?;
+        if file.epochs.is_empty() {
+            // Written before roles could change.
+            file.epochs.push(EpochStart::first(&file.primary));
+        }
+        Ok(Some(file))
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), FolderError> {
@@ -79,12 +119,5 @@ impl DatabaseFile {
         };
         let keys = self.digest_keys.iter().map(key).collect::<Result<_, OpenError>>()?;
         Ok(TreeSettings { shape: TreeShape::of(self.partitions), keys })
-    }
-}
-
-impl Database {
-    /// The primary this server trusts.
-    pub fn primary(&self) -> &ServerIdentity {
-        &self.shared.file.primary
     }
 }

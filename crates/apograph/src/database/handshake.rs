@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use apograph_format::{DatabaseId, Timestamp, View};
 
 use super::Database;
+use super::roles::{EpochStart, Handover};
 use crate::error::FeedError;
 use crate::status::ServerIdentity;
 
@@ -36,6 +37,26 @@ pub struct Handshake {
     pub server: ServerIdentity,
     /// Everything up to here can be read at the source.
     pub visible: Timestamp,
+    /// Who began which epoch, as far as the source knows; empty from sources whose roles cannot change.
+    #[serde(default)]
+    pub epochs: Vec<EpochStart>,
+    /// The source was the primary and handed over to this server, which has not been heard of as such yet.
+    #[serde(default)]
+    pub handover: Option<Handover>,
+}
+
+impl Handshake {
+    /// The highest epoch that the source knows of.
+    pub fn seen(&self) -> u64 {
+        self.epochs.iter().map(|start| start.epoch).max().unwrap_or_default().max(self.epoch)
+    }
+
+    pub(super) fn known_epochs(&self) -> Vec<EpochStart> {
+        match self.epochs.is_empty() {
+            true => vec![EpochStart { epoch: self.epoch.max(1), ..EpochStart::first(&self.primary) }],
+            false => self.epochs.clone(),
+        }
+    }
 }
 
 impl Database {
@@ -45,7 +66,8 @@ impl Database {
             return Err(FeedError::NoSuchView { view });
         }
         let may_keep = |held: &View| *held == View::Published || view == View::Full;
-        let file = &self.shared.file;
+        let primary_url = self.primary_url();
+        let file = self.shared.file();
         Ok(Handshake {
             protocol: PROTOCOL,
             software: concat!("apograph ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -55,9 +77,11 @@ impl Database {
             epoch: self.epoch(),
             view,
             digest_keys: file.digest_keys.iter().filter(|(held, _)| may_keep(held)).cloned().collect(),
-            primary: ServerIdentity { url: self.primary_url(), ..file.primary.clone() },
+            primary: ServerIdentity { url: primary_url, ..file.primary.clone() },
             server: self.shared.server.clone(),
             visible: self.visible(),
+            epochs: file.epochs.clone(),
+            handover: file.handover.clone(),
         })
     }
 }

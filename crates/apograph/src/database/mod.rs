@@ -4,7 +4,6 @@
 //! ([`committer`]) or entries of a source ([`copy`]), is appended and synced, and then applied in timestamp order by the
 //! same [`applier`]. Everybody else reads: stores at the visible timestamp, journals up to their synced end.
 
-mod announce;
 mod applier;
 mod committer;
 mod copy;
@@ -18,6 +17,7 @@ mod leaves;
 pub(crate) mod open;
 mod plan;
 mod reads;
+pub mod roles;
 mod state;
 mod status;
 pub mod synchronize;
@@ -33,7 +33,7 @@ use tokio::sync::{oneshot, watch};
 use apograph_format::{DatabaseId, Partitioning, Timestamp, View};
 
 use crate::Role;
-use crate::error::{CommitError, ReadOnly};
+use crate::error::CommitError;
 use crate::spool::Spool;
 use crate::transaction::{Committed, Transaction};
 
@@ -73,12 +73,12 @@ impl Database {
 
     /// Its identity everywhere.
     pub fn id(&self) -> DatabaseId {
-        self.shared.file.id
+        self.shared.id()
     }
 
     /// What this server is for it.
     pub fn role(&self) -> Role {
-        self.shared.file.role
+        self.shared.role()
     }
 
     /// What this server holds of it.
@@ -119,8 +119,10 @@ impl Database {
     /// Things somebody should look at, each with its reason.
     pub fn alarms(&self) -> Vec<String> {
         let unseen = self.shared.sync_outcome().and_then(|outcome| outcome.alarm());
+        let fenced =
+            self.fenced().map(|fenced| format!("this server is no primary any more: {}", fenced.reason));
         let mut alarms = self.shared.health().alarms.clone();
-        alarms.extend(unseen);
+        alarms.extend(unseen.into_iter().chain(fenced));
         alarms
     }
 
@@ -168,16 +170,6 @@ impl Database {
         let work = move |worker: &mut worker::Worker| drop(answer.send(work(worker)));
         self.threads.queue.send(Command::Do(Box::new(work))).map_err(|_| stopped())?;
         done.blocking_recv().map_err(|_| stopped())
-    }
-
-    fn check_writable(&self) -> Result<(), CommitError> {
-        if self.role() != Role::Primary {
-            return Err(ReadOnly { role: self.role(), primary_url: self.primary_url() }.into());
-        }
-        match self.shared.stopped() {
-            Some(reason) => Err(CommitError::Stopped { reason }),
-            None => Ok(()),
-        }
     }
 
     /// Finishes what is in hand, makes it durable, and stops. Idempotent; blocks until all is still.

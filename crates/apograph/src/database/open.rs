@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 use apograph_format::partition::PartitioningError;
-use apograph_format::{PartitionId, View};
+use apograph_format::{PartitionId, SourcePoint, View};
 use apograph_journal::{Beginning, Identity, Journal};
 use apograph_store::{Store, StoreError};
 
@@ -102,7 +102,9 @@ impl Database {
         settings: &DatabaseSettings,
         file: DatabaseFile,
     ) -> Result<Database, OpenError> {
-        if file.role == Role::Primary && file.primary.key != folder.identity().key {
+        // Who was fenced knows another primary by now, and its own epoch as well.
+        let is_mine = file.epochs.iter().any(|start| start.primary.key == folder.identity().key);
+        if file.role == Role::Primary && !is_mine {
             return Err(OpenError::OfAnotherServer { primary: file.primary.name });
         }
         prepare_spool(path)?;
@@ -130,13 +132,15 @@ impl Database {
         let path = path.to_owned();
         let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, path, sync);
         let shared = Arc::new(shared);
-        find_sources(&shared)?;
+        shared.find_sources().map_err(|reason| OpenError::Recovery { reason })?;
         for compared in passed.values() {
             compare(&shared, compared);
         }
         let database = Database::start(shared, journals, applier, upkeep);
-        if is_primary {
-            database.announce(&folder.identity())?;
+        if is_primary && database.fenced().is_none() && database.stopped().is_none() {
+            let announced = database.announce(&folder.identity());
+            announced
+                .map_err(|error| OpenError::Recovery { reason: format!("the server document: {error}") })?;
         }
         Ok(database)
     }
@@ -152,6 +156,12 @@ impl Database {
         // Publishes what recovery found: positions, bytes, and what can be read.
         if let Err(reason) = worker.apply() {
             shared.stall(reason);
+        }
+        let promoting = shared.file().promoting.clone();
+        if let Some(promoting) = promoting
+            && let Err(reason) = worker.finish_promotion(&promoting)
+        {
+            shared.stop(format!("a promotion could not be finished, the next start does: {reason}"));
         }
         let thread = std::thread::Builder::new().name(format!("{} worker", shared.name));
         let handle = thread.spawn(move || {
@@ -228,20 +238,24 @@ fn open_journal(
     Ok(journal)
 }
 
-/// A copy of a derived view may hold entries that it could not apply yet; they count for where it goes on.
-fn find_sources(shared: &Shared) -> Result<(), OpenError> {
-    if shared.view() == View::Full {
-        return Ok(());
-    }
-    for (partition, store) in shared.partitioning.all().zip(&shared.stores) {
-        let Some(journal) = shared.journal(partition) else { continue };
-        let failed = |error: &dyn std::error::Error| OpenError::Recovery { reason: chain(error) };
-        let mut entries = journal.entries(&store.progress().position).map_err(|error| failed(&error))?;
-        while let Some(entry) = entries.next().map_err(|error| failed(&error))? {
-            shared.advance_source(partition, &[entry]);
+impl Shared {
+    /// A copy of a derived view may hold entries that it could not apply yet; they count for where it goes on.
+    pub(super) fn find_sources(&self) -> Result<(), String> {
+        if self.view() == View::Full {
+            return Ok(());
         }
+        let of_store =
+            |store: &Arc<Store>| store.progress().source.map(|position| SourcePoint { position, entries: 0 });
+        self.health().sources = self.stores.iter().map(of_store).collect();
+        for (partition, store) in self.partitioning.all().zip(&self.stores) {
+            let Some(journal) = self.journal(partition) else { continue };
+            let mut entries = journal.entries(&store.progress().position).map_err(|error| chain(&error))?;
+            while let Some(entry) = entries.next().map_err(|error| chain(&error))? {
+                self.advance_source(partition, &[entry]);
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Brings the stores to the end of the journals. On a primary what is incomplete at the end was never acknowledged,

@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
 use tokio::sync::watch;
 
 use apograph_format::{
-    DatabaseId, Entry, EntryKind, Kind, PartitionId, Partitioning, Position, SourcePoint, State, Timestamp,
-    Uri, View,
+    DatabaseId, Entry, EntryKind, PartitionId, Partitioning, Position, SourcePoint, Timestamp, Uri, View,
 };
 use apograph_journal::JournalReader;
 use apograph_store::{Store, StoreError};
 
 use super::file::DatabaseFile;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
+use crate::Role;
 use crate::error::{CommitError, TakeError};
 use crate::folder::FolderError;
 use crate::settings::DatabaseSettings;
@@ -26,11 +26,14 @@ use crate::status::ServerIdentity;
 /// What the worker and all readers of a database share.
 pub(crate) struct Shared {
     pub(crate) name: String,
-    pub(crate) file: DatabaseFile,
+    /// What is durable in `database.json`: role, epochs, keys.
+    file: RwLock<DatabaseFile>,
     pub(crate) settings: DatabaseSettings,
     pub(crate) server: ServerIdentity,
     pub(crate) key: SigningKey,
     pub(crate) partitioning: Partitioning,
+    id: DatabaseId,
+    held_view: View,
     pub(crate) stores: Vec<Arc<Store>>,
     /// Replaced when the worker had to open a journal again.
     pub(crate) journals: RwLock<Vec<JournalReader>>,
@@ -93,7 +96,9 @@ impl Shared {
         Shared {
             name: name.to_owned(),
             partitioning: file.partitions,
-            file,
+            id: file.id,
+            held_view: file.role.view(),
+            file: RwLock::new(file),
             settings: settings.clone(),
             server,
             key: key.clone(),
@@ -112,11 +117,30 @@ impl Shared {
     }
 
     pub(crate) fn view(&self) -> View {
-        self.file.role.view()
+        self.held_view
     }
 
     pub(crate) fn id(&self) -> DatabaseId {
-        self.file.id
+        self.id
+    }
+
+    /// What `database.json` says.
+    pub(crate) fn file(&self) -> RwLockReadGuard<'_, DatabaseFile> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes `database.json`, all of it or nothing; durable on return. For the worker only.
+    pub(crate) fn change_file(&self, change: impl FnOnce(&mut DatabaseFile)) -> Result<(), FolderError> {
+        let mut changed = self.file().clone();
+        change(&mut changed);
+        changed.write(&self.path)?;
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = changed;
+        Ok(())
+    }
+
+    /// What this server is for the database.
+    pub(crate) fn role(&self) -> Role {
+        self.file().role
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -263,29 +287,6 @@ impl Shared {
                 *known = advance(*known, entry, genesis);
             }
         }
-    }
-
-    /// Where edits go: what the server documents say, or what the source said at the first contact.
-    pub(crate) fn primary_url(&self) -> Option<String> {
-        self.primary_from_documents().or_else(|| self.file.primary.url.clone())
-    }
-
-    fn primary_from_documents(&self) -> Option<String> {
-        let at = self.visible();
-        let of_store = |store: &Arc<Store>| {
-            let mut servers = store.documents("/_system/servers/", None, at).filter_map(Result::ok);
-            servers.find_map(|(uri, head)| {
-                let is_current =
-                    head.kind == Kind::Server && head.state != State::Purged && head.is_visible();
-                let working = head.working.filter(|_| is_current)?;
-                let record = store.version(&uri, working.number, at).ok()??;
-                let body = store.payload(&record.id).ok()??;
-                let properties = apograph_format::Version::decode(&body).ok()?.properties.to_value();
-                let is_primary = properties.get("role").and_then(|role| role.as_str()) == Some("primary");
-                properties.get("url").filter(|_| is_primary)?.as_str().map(str::to_owned)
-            })
-        };
-        self.stores.iter().find_map(of_store)
     }
 }
 

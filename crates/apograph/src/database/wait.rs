@@ -51,9 +51,10 @@ impl Database {
         at_most: Duration,
         timer: impl Future<Output = ()>,
     ) -> Result<(), WaitError> {
-        let other = WaitError::OtherHistory { asked: token, epoch: self.epoch() };
-        if token.epoch > self.epoch() || token.epoch == 0 {
-            return Err(other);
+        let other = || WaitError::OtherHistory { asked: token, epoch: self.epoch() };
+        let is_cut = || self.shared.file().is_cut(token.epoch, token.timestamp);
+        if token.epoch > self.epoch_seen() || token.epoch == 0 || is_cut() {
+            return Err(other());
         }
         let mut visible = self.watch_visible();
         let reached = visible.wait_for(|visible| *visible >= token.timestamp);
@@ -64,7 +65,12 @@ impl Database {
             Poll::Pending => timer.as_mut().poll(context).map(|()| false),
         })
         .await;
-        if is_there {
+        // Meanwhile this server may have learned of a promotion that cut it off.
+        if is_cut() {
+            return Err(other());
+        }
+        // What is visible here may be a time of an older epoch still.
+        if is_there && token.epoch <= self.epoch() {
             return Ok(());
         }
         Err(WaitError::TimedOut { waited: at_most, visible: self.visible(), asked: token.timestamp })

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use apograph_format::{Entry, PartitionId, Timestamp, View};
+use apograph_format::{Entry, PartitionId, Timestamp};
 use apograph_journal::{AppendError, Journal, SyncError};
 
 use super::Shared;
 use super::applier::{Applier, Compared};
 use super::committer::Committer;
+use super::roles::Hold;
 use super::synchronize::Installing;
 use crate::Role;
 use crate::error::{CommitError, TakeError};
@@ -45,6 +46,8 @@ pub(super) struct Worker {
     pub(super) applier: Applier,
     pub(super) committer: Committer,
     pub(super) installing: Installing,
+    /// Writes wait.
+    pub(super) hold: Option<Hold>,
     last_upkeep: Instant,
     /// When purged bytes were last found in a file that a reader holds open.
     last_erase: Option<Instant>,
@@ -76,6 +79,7 @@ impl Worker {
             applier,
             committer,
             installing,
+            hold: None,
             last_upkeep: now,
             last_attempt: now,
             last_erase: None,
@@ -99,6 +103,7 @@ impl Worker {
                     }
                 }
             }
+            self.release_if_over();
             self.try_again_if_stalled();
             if self.shared.stopped().is_none() {
                 self.write_checkpoint_if_due(false);
@@ -223,7 +228,7 @@ impl Worker {
     }
 
     pub(super) fn is_primary(&self) -> bool {
-        self.shared.file.role == Role::Primary && self.shared.view() == View::Full
+        self.shared.role() == Role::Primary && self.shared.fenced().is_none()
     }
 
     /// Retention, erasures, and what else the owner of the journals must do from time to time.
@@ -269,6 +274,7 @@ impl Worker {
     }
 
     fn finish(&mut self) {
+        self.release_writes();
         if self.shared.stopped().is_none() {
             self.write_checkpoint_if_due(true);
         }

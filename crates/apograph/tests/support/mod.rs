@@ -29,6 +29,10 @@ const NAMES: [(&str, Role, &str); 4] = [
 const SETTLING_MAX: std::time::Duration = std::time::Duration::from_secs(120);
 
 pub struct Servers {
+    /// Who is primary now.
+    primary: &'static str,
+    /// Copies and whom they follow now, sources first.
+    links: Vec<(&'static str, &'static str)>,
     open: BTreeMap<&'static str, (Folder, Database)>,
     dir: tempfile::TempDir,
 }
@@ -39,7 +43,8 @@ impl Servers {
     }
 
     pub fn start_in(dir: tempfile::TempDir, partitions: u16) -> Servers {
-        let mut servers = Servers { dir, open: BTreeMap::new() };
+        let links = NAMES.into_iter().skip(1).map(|(name, _, source)| (name, source)).collect();
+        let mut servers = Servers { primary: "primary", links, dir, open: BTreeMap::new() };
         for (name, role, source) in NAMES {
             let mut settings = DatabaseSettings::new(role);
             settings.partitions = partitions;
@@ -82,7 +87,33 @@ impl Servers {
     }
 
     pub fn primary(&self) -> Database {
-        self.database("primary")
+        self.database(self.primary)
+    }
+
+    /// From now on `primary` is the primary, and these follow those: sources first. Who is not named follows nothing.
+    pub fn rearrange<const N: usize>(
+        &mut self,
+        primary: &'static str,
+        links: [(&'static str, &'static str); N],
+    ) {
+        self.primary = primary;
+        self.links = links.into();
+    }
+
+    /// Every copy hears from its source what that knows of epochs, as when a link connects. A stream that goes on tells
+    /// it by its entries.
+    pub fn greet(&self) {
+        for (name, _, source) in self.copies() {
+            let (source, copy) = (self.database(source), self.database(name));
+            copy.learn(source.handshake(copy.view()).unwrap().epochs).unwrap();
+        }
+    }
+
+    /// Copies, what they hold, and whom they follow.
+    fn copies(&self) -> Vec<(&'static str, Role, &'static str)> {
+        let role = |of| NAMES.into_iter().find(|(name, _, _)| *name == of).unwrap().1;
+        let role = |of| if role(of) == Role::Staging { Role::Staging } else { Role::Replica };
+        self.links.iter().map(|(name, source)| (*name, role(*name), *source)).collect()
     }
 
     pub fn staging(&self) -> Database {
@@ -155,7 +186,7 @@ impl Servers {
 
     /// Lets every copy follow its source until nothing is left.
     pub fn follow(&mut self) {
-        for (name, _, source) in NAMES.into_iter().skip(1) {
+        for (name, _, source) in self.copies() {
             let (source, copy) = (self.database(source), self.database(name));
             for partition in copy.partitioning().all() {
                 while pump(&source, &copy, partition, 1 << 20, usize::MAX) {}
@@ -165,7 +196,7 @@ impl Servers {
 
     /// Lets one copy follow its source until nothing is left.
     pub fn follow_one(&mut self, name: &'static str) {
-        let (_, _, source) = NAMES.into_iter().find(|(of, _, _)| *of == name).unwrap();
+        let (_, _, source) = self.copies().into_iter().find(|(of, _, _)| *of == name).unwrap();
         let (source, copy) = (self.database(source), self.database(name));
         for partition in copy.partitioning().all() {
             while pump(&source, &copy, partition, 1 << 20, usize::MAX) {}
@@ -175,7 +206,7 @@ impl Servers {
     /// Synchronizes every copy with its source, and answers what that cost.
     pub fn synchronize_all(&mut self) -> synchronize::Cost {
         let mut cost = synchronize::Cost::default();
-        for (name, _, source) in NAMES.into_iter().skip(1) {
+        for (name, _, source) in self.copies() {
             let (source, copy) = (self.database(source), self.database(name));
             let outcome = synchronize::synchronize(&source, &copy, "out-of-window", &mut cost);
             assert!(outcome.is_whole(), "{name}: {outcome:?}");
@@ -187,7 +218,7 @@ impl Servers {
     /// it is idle is followed first.
     pub fn check_equal(&mut self) {
         self.settle();
-        for (name, _, _) in NAMES.into_iter().skip(1) {
+        for (name, _, _) in self.copies() {
             self.check_equal_one(name);
         }
     }
@@ -228,7 +259,8 @@ impl Servers {
 
     /// Lets copies take a few entries of some partitions.
     pub fn follow_some(&mut self, seed: u64) {
-        for (index, (name, _, source)) in NAMES.into_iter().enumerate().skip(1) {
+        for (index, (name, _, source)) in self.copies().into_iter().enumerate() {
+            let index = index + 1;
             let (source, copy) = (self.database(source), self.database(name));
             for partition in copy.partitioning().all() {
                 let choice =
@@ -251,7 +283,7 @@ impl Servers {
         // The primary writes its checkpoint when it is idle.
         self.settle();
         let primary = self.primary();
-        for (name, role, _) in NAMES.into_iter().skip(1) {
+        for (name, role, _) in self.copies() {
             let copy = self.database(name);
             let view = role.view();
             assert!(copy.status().unwrap().alarms.is_empty(), "{name}: {:?}", copy.status().unwrap().alarms);
@@ -260,7 +292,7 @@ impl Servers {
             assert_eq!(digest(&copy), digest(&primary), "{name}");
             assert_eq!(export(&copy, view), export(&primary, view), "{name}");
             if view == View::Full {
-                let (found, expected) = (segments(&self.path(name)), segments(&self.path("primary")));
+                let (found, expected) = (segments(&self.path(name)), segments(&self.path(self.primary)));
                 assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{name}");
                 for (segment, bytes) in &found {
                     assert!(*bytes == expected[segment], "{name}: {segment} differs");
@@ -272,11 +304,12 @@ impl Servers {
     fn settle(&mut self) {
         let begun = std::time::Instant::now();
         loop {
-            let stuck = || NAMES.map(|(name, _, _)| self.database(name).status().unwrap());
+            let stuck =
+                || -> Vec<_> { self.open.values().map(|(_, database)| database.status().unwrap()).collect() };
             assert!(begun.elapsed() < SETTLING_MAX, "it never settles: {:#?}", stuck());
             self.follow();
-            let erasures = |(name, _, _): &(&str, Role, &str)| erasures_pending(&self.database(name));
-            if is_settled(&self.primary()) && NAMES.iter().map(erasures).sum::<u64>() == 0 {
+            let erasures = |(_, database): &(Folder, Database)| erasures_pending(database);
+            if is_settled(&self.primary()) && self.open.values().map(erasures).sum::<u64>() == 0 {
                 break;
             }
             // Readers hold the files open that a purge wants to take bytes out of.

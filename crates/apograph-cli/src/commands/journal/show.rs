@@ -157,7 +157,13 @@ fn facts_value(facts: &Facts) -> Value {
                 "view": digest.view, "digest": digest.digest, "documents": digest.documents,
             })).collect::<Vec<_>>(),
         }),
-        Facts::Epoch(_) => json!({ "kind": "epoch" }),
+        Facts::Epoch(facts) => json!({
+            "kind": "epoch",
+            "previous_epoch": facts.previous_epoch,
+            "base": facts.base,
+            "primary": facts.primary,
+            "reason": facts.reason,
+        }),
     }
 }
 
@@ -186,7 +192,13 @@ fn in_words(header: &EntryHeader, facts: &Facts) -> String {
                 ));
             }
         }
-        Facts::Epoch(_) => text.push_str(&format!("epoch {} begins\n", header.epoch)),
+        Facts::Epoch(facts) => text.push_str(&format!(
+            "epoch {} begins after {}: {}\n            primary {}\n",
+            header.epoch,
+            facts.base.to_rfc3339(),
+            facts.reason,
+            facts.primary
+        )),
     }
     text
 }

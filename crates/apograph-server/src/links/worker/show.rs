@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apograph::status::DatabaseStatus;
+use apograph_client::Client;
 use apograph_client::types::{
     LinkDirection, LinkForecast, LinkLag, LinkPeer, LinkProgress, LinkProof, LinkStatus,
 };
@@ -10,12 +11,14 @@ use apograph_format::Timestamp;
 use apograph_replication::lag::Own;
 use apograph_replication::link::{Event, State};
 use apograph_replication::sync::{Phase, SyncProgress};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Worker;
 use crate::clock;
 use crate::limits::{REPORT_INTERVAL, SOURCE_TIMEOUT};
 use crate::links::board::{Seen, link_partition};
+use crate::links::takeover::Takeover;
 use crate::links::{greet, report, shown};
 use crate::routes::shape;
 
@@ -61,7 +64,10 @@ impl Worker {
             return;
         };
         let server = shape::identity(self.app.folder.identity());
-        let report = report::report(server, status, shown);
+        let newest = self.database.as_ref().and_then(|database| database.epochs().pop());
+        let newest = newest.filter(|start| start.epoch > 1).map(shape::epoch);
+        let report = report::report(server, status, shown, newest);
+        let takeover = self.takeover(&client);
         let (shutdown, forecasts) = (self.app.shutdown.clone(), self.forecast.0.clone());
         let there = self.database_there().to_owned();
         self.app.tasks.spawn(async move {
@@ -70,13 +76,34 @@ impl Worker {
             tokio::select! {
                 sent = sent => match sent {
                     // The last one is as good as this one.
-                    Ok(Ok(answer)) => drop(answer.forecast.map(|forecast| forecasts.try_send(forecast))),
+                    Ok(Ok(answer)) => {
+                        drop(answer.forecast.map(|forecast| forecasts.try_send(forecast)));
+                        if let Some((takeover, turn)) = takeover.filter(|_| answer.take_over) {
+                            let app = takeover.app.clone();
+                            app.tasks.spawn(async move {
+                                let _turn = turn;
+                                let stop = takeover.app.shutdown.clone();
+                                tokio::select! {
+                                    () = takeover.run() => {}
+                                    () = stop.cancelled() => {}
+                                }
+                            });
+                        }
+                    }
                     Ok(Err(error)) => tracing::debug!(%error, "the source did not take the report"),
                     Err(_) => tracing::debug!("the source did not take the report in time"),
                 },
                 () = shutdown.cancelled() => {}
             }
         });
+    }
+
+    /// For the case that the source wants this copy to become primary.
+    fn takeover(&self, client: &Client) -> Option<(Takeover, OwnedSemaphorePermit)> {
+        let turn = Arc::clone(&self.taking_over).try_acquire_owned().ok()?;
+        let database = self.database.clone().filter(|_| self.link.state() == State::Following)?;
+        let (app, there) = (self.app.clone(), self.database_there().to_owned());
+        Some((Takeover { app, database, client: client.clone(), there }, turn))
     }
 
     /// A checkpoint that was compared is the proof that a copy equals its source. Is there a new one?

@@ -337,7 +337,7 @@ impl Worker {
 
 /// Is this snapshot one of ours, and are we one who may take it?
 fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
-    if shared.file.role == Role::Primary {
+    if shared.role() == Role::Primary {
         return Err(SyncError::Primary);
     }
     let misfit = |reason: String| Err(SyncError::Misfit { reason });

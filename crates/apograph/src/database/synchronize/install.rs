@@ -57,7 +57,7 @@ impl Worker {
         let options = shared.settings.journal_options(shared.partitioning.count(), shared.file.role);
         let mut journals = Vec::with_capacity(snapshot.partitions.len());
         for of in &snapshot.partitions {
-            let identity = identity(&shared.file, of.partition);
+            let identity = identity(&shared.file(), of.partition);
             let path = &shared.path;
             journals.push(renew_journal(path, identity, options, snapshot, of, keep_journals)?);
         }

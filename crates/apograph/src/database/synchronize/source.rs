@@ -241,7 +241,7 @@ impl Worker {
             return Err(SnapshotError::Stopped { reason });
         }
         let mut at = self.newest(view)?;
-        if at <= above && self.shared.file.role == Role::Primary {
+        if at <= above && self.shared.role() == Role::Primary {
             self.write_checkpoint_now();
             at = self.newest(view)?;
         }

@@ -1,0 +1,149 @@
+//! A primary gives its role away: it holds its writes, another server comes to its end, and it steps down for that one.
+//!
+//! The old primary has durably stepped down before the new one may begin its epoch. Who crashes in between loses
+//! nothing: the right to begin the epoch is durable at the old primary, and it is given again to whoever it belongs to.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use apograph_format::{Position, Timestamp};
+
+use super::super::worker::{CommitAnswer, Worker};
+use super::{Database, Handover, RETRY_AFTER, RoleError};
+use crate::Role;
+use crate::error::CommitError;
+use crate::status::ServerIdentity;
+use crate::transaction::Transaction;
+
+/// Transactions that wait while writes are held.
+const PARKED_MAX: usize = 1_024;
+
+/// Writes are held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldWrites {
+    /// Where every partition ends.
+    pub positions: Vec<Position>,
+    /// The last commit timestamp.
+    pub visible: Timestamp,
+}
+
+/// What the worker keeps while writes are held.
+pub(in crate::database) struct Hold {
+    /// Then they go on by themselves: whoever wanted the hold is gone.
+    until: Instant,
+    parked: VecDeque<(Transaction, CommitAnswer)>,
+}
+
+impl Database {
+    /// Holds all writes, at most so long: callers wait. Nothing is appended until [`Database::release_writes`],
+    /// [`Database::step_down`], or the end of that time. Blocks; asked again, it answers the same for longer.
+    pub fn hold_writes(&self, at_most: Duration) -> Result<HeldWrites, RoleError> {
+        self.on_worker(move |worker| worker.hold_writes(at_most))?
+    }
+
+    /// Writes go on. Blocks; harmless when they are not held.
+    pub fn release_writes(&self) -> Result<(), RoleError> {
+        Ok(self.on_worker(|worker| worker.release_writes())?)
+    }
+
+    /// This primary becomes a replica, for `to`, which may begin the next epoch then. Refused unless writes are held and
+    /// `reached` is where every partition ends here. Blocks; durable on return.
+    pub fn step_down(&self, to: ServerIdentity, reached: Vec<Position>) -> Result<Handover, RoleError> {
+        self.on_worker(move |worker| worker.step_down(to, &reached))?
+    }
+}
+
+impl Worker {
+    fn hold_writes(&mut self, at_most: Duration) -> Result<HeldWrites, RoleError> {
+        let role = self.shared.role();
+        if role != Role::Primary {
+            return Err(RoleError::NotPrimary { role });
+        }
+        if let Some(fenced) = self.shared.fenced() {
+            return Err(fenced.into());
+        }
+        // The last entry proves that the other server is equal there.
+        self.write_checkpoint_if_due(true);
+        if let Some(reason) = self.shared.stopped() {
+            return Err(RoleError::Stopped { reason });
+        }
+        let parked = self.hold.take().map(|hold| hold.parked).unwrap_or_default();
+        self.hold = Some(Hold { until: Instant::now() + at_most, parked });
+        Ok(HeldWrites {
+            positions: self.journals.iter().map(|journal| journal.end()).collect(),
+            visible: self.applier.applied(),
+        })
+    }
+
+    fn step_down(&mut self, to: ServerIdentity, reached: &[Position]) -> Result<Handover, RoleError> {
+        self.release_if_over();
+        if self.hold.is_none() {
+            return Err(RoleError::NotHeld);
+        }
+        self.check_ends(reached, true)?;
+        if !self.shared.knows(&to.key) {
+            return Err(RoleError::UnknownServer { name: to.name, key: to.key });
+        }
+        let epoch = self.shared.file().epoch.max(self.shared.epoch()) + 1;
+        let base = self.applier.applied();
+        let handover = Handover { to, epoch, base, positions: reached.to_vec() };
+        let given = handover.clone();
+        self.shared.change_file(|file| {
+            file.role = Role::Replica;
+            file.note(super::EpochStart { epoch, base, primary: given.to.clone() });
+            file.handover = Some(given);
+        })?;
+        tracing::warn!(database = %self.shared.name, to = %handover.to.name, epoch, "stepped down");
+        if let Some(hold) = self.hold.take() {
+            refuse(hold.parked);
+        }
+        Ok(handover)
+    }
+
+    pub(in crate::database) fn release_writes(&mut self) {
+        let Some(hold) = self.hold.take() else { return };
+        let mut group = Vec::new();
+        for (transaction, answer) in hold.parked {
+            // As everywhere: a purge stands alone.
+            let is_alone = transaction.purges();
+            if is_alone {
+                self.commit_group(std::mem::take(&mut group));
+            }
+            group.push((transaction, answer));
+            if is_alone {
+                self.commit_group(std::mem::take(&mut group));
+            }
+        }
+        self.commit_group(group);
+    }
+
+    /// Nobody came for the hold in time.
+    pub(in crate::database) fn release_if_over(&mut self) {
+        if self.hold.as_ref().is_some_and(|hold| Instant::now() >= hold.until) {
+            tracing::warn!(database = %self.shared.name, "writes were held for too long, and go on");
+            self.release_writes();
+        }
+    }
+
+    /// Lets transactions wait while writes are held; gives back those that need not.
+    pub(in crate::database) fn park(
+        &mut self,
+        group: Vec<(Transaction, CommitAnswer)>,
+    ) -> Vec<(Transaction, CommitAnswer)> {
+        let Some(hold) = &mut self.hold else { return group };
+        for waiting in group {
+            if hold.parked.len() < PARKED_MAX {
+                hold.parked.push_back(waiting);
+            } else {
+                refuse([waiting]);
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn refuse(parked: impl IntoIterator<Item = (Transaction, CommitAnswer)>) {
+    for (_, answer) in parked {
+        let _ = answer.send(Err(CommitError::Held { retry_after: RETRY_AFTER }));
+    }
+}

@@ -1,0 +1,267 @@
+//! What a promotion of this copy would mean, before anybody decides it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use apograph_format::{Facts, PartitionId, Position, Timestamp, Uri, View};
+use apograph_journal::Journal;
+
+use super::super::worker::{Worker, chain};
+use super::{Database, RoleError};
+use crate::Role;
+use crate::status::ServerIdentity;
+
+/// Transactions that a plan lists by name, and documents of one of them.
+const LISTED_MAX: usize = 100;
+
+/// What a promotion of this copy would mean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionPlan {
+    /// What this server is now.
+    pub role: Role,
+    /// Epoch of its history.
+    pub epoch: u64,
+    /// The epoch that would begin.
+    pub next_epoch: u64,
+    /// The primary that it would replace.
+    pub primary: ServerIdentity,
+    /// The new history would begin here: everything up to this timestamp is complete in all partitions.
+    pub base: Timestamp,
+    /// What this copy has.
+    pub partitions: Vec<PlannedPartition>,
+    /// What would be cut, oldest first: parts of transactions that are not complete here, and were never visible here.
+    pub cut: Vec<CutTransaction>,
+    /// How many there are; the list is bounded.
+    pub cut_total: u64,
+    /// What stands against it.
+    pub blocks: Vec<Block>,
+}
+
+/// What this copy has of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedPartition {
+    /// Which.
+    pub partition: PartitionId,
+    /// The last entry that is complete with its transaction.
+    pub applied: Position,
+    /// The last entry that is durable here.
+    pub durable: Position,
+    /// The last one that this server ever acknowledged.
+    pub acknowledged: Position,
+}
+
+/// A transaction of which parts are here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutTransaction {
+    /// When it was committed.
+    pub timestamp: Timestamp,
+    /// Parts of it that are here.
+    pub partitions: BTreeSet<PartitionId>,
+    /// Whose.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// Documents that it changed in these partitions; at most a hundred.
+    pub documents: Vec<Uri>,
+}
+
+/// Something that stands against a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum Block {
+    /// Staging servers hold less than everything.
+    #[error("it holds the {view} view only")]
+    PartOfTheDatabase {
+        /// What it holds.
+        view: View,
+    },
+    /// It is one already.
+    #[error("it is the primary of epoch {epoch} already")]
+    Primary {
+        /// Of which epoch.
+        epoch: u64,
+    },
+    /// The database stopped.
+    #[error("the database stopped: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// A synchronization is not over.
+    #[error("a synchronization is not over")]
+    Synchronizing,
+    /// A checkpoint found another digest.
+    #[error("it differs from the primary: {reason}")]
+    Differs {
+        /// What was found.
+        reason: String,
+    },
+    /// Something is known to be damaged.
+    #[error("{documents} documents are damaged here")]
+    Damaged {
+        /// How many are known.
+        documents: u64,
+    },
+    /// The last synchronization left something out, or holds something back.
+    #[error("the last synchronization did not bring everything")]
+    Incomplete,
+    /// Shorter than what was acknowledged.
+    #[error(
+        "the journal of partition {partition} ends at entry {found}, and entry {acknowledged} was acknowledged"
+    )]
+    Shorter {
+        /// Which partition.
+        partition: PartitionId,
+        /// Sequence of the last entry acknowledged.
+        acknowledged: u64,
+        /// Sequence of its end.
+        found: u64,
+    },
+    /// A later epoch began elsewhere, and this copy has nothing of it.
+    #[error(
+        "{primary} began epoch {seen}, and this copy is of epoch {epoch}: what was written since then would be lost"
+    )]
+    LaterEpoch {
+        /// The highest epoch known.
+        seen: u64,
+        /// Epoch of the journals here.
+        epoch: u64,
+        /// Who began it.
+        primary: String,
+    },
+}
+
+impl Block {
+    /// Its stable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Block::PartOfTheDatabase { .. } => "part-of-the-database",
+            Block::Primary { .. } => "primary",
+            Block::Stopped { .. } => "stopped",
+            Block::Synchronizing => "synchronizing",
+            Block::Differs { .. } => "differs",
+            Block::Damaged { .. } => "damaged",
+            Block::Incomplete => "incomplete",
+            Block::Shorter { .. } => "shorter",
+            Block::LaterEpoch { .. } => "later-epoch",
+        }
+    }
+
+    /// May an administrator decide against it?
+    pub fn may_be_forced(&self) -> bool {
+        matches!(self, Block::LaterEpoch { .. })
+    }
+}
+
+impl Database {
+    /// What a promotion of this copy would mean. Changes nothing. Blocks.
+    pub fn plan_promotion(&self) -> Result<PromotionPlan, RoleError> {
+        self.on_worker(|worker| worker.plan_promotion())?
+    }
+}
+
+impl Worker {
+    pub(super) fn plan_promotion(&self) -> Result<PromotionPlan, RoleError> {
+        let (cut, cut_total) = self.incomplete().map_err(|reason| RoleError::Stopped { reason })?;
+        let file = self.shared.file().clone();
+        let partition = |(partition, journal): (PartitionId, &Journal)| PlannedPartition {
+            partition,
+            applied: self.applier.position(partition).unwrap_or(journal.start()),
+            durable: journal.end(),
+            acknowledged: journal.acknowledged(),
+        };
+        let partitions =
+            self.shared.partitioning.all().zip(&self.journals).map(partition).collect::<Vec<_>>();
+        let mut blocks = self.blocks();
+        let is_shorter = |of: &&PlannedPartition| of.durable.sequence < of.acknowledged.sequence;
+        blocks.extend(partitions.iter().filter(is_shorter).map(|of| Block::Shorter {
+            partition: of.partition,
+            acknowledged: of.acknowledged.sequence,
+            found: of.durable.sequence,
+        }));
+        Ok(PromotionPlan {
+            role: file.role,
+            epoch: self.shared.epoch(),
+            next_epoch: file.epoch.max(self.shared.epoch()) + 1,
+            primary: file.primary,
+            base: self.applier.applied(),
+            partitions,
+            cut,
+            cut_total,
+            blocks,
+        })
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let shared = &self.shared;
+        let file = shared.file().clone();
+        let epoch = shared.epoch();
+        let mut blocks = Vec::new();
+        match file.role {
+            Role::Staging => blocks.push(Block::PartOfTheDatabase { view: shared.view() }),
+            Role::Primary if file.rival.is_none() && file.epoch <= epoch => {
+                blocks.push(Block::Primary { epoch });
+            }
+            Role::Primary | Role::Replica => {}
+        }
+        blocks.extend(shared.stopped().map(|reason| Block::Stopped { reason }));
+        if shared.sync_marker().is_some() || shared.stores.iter().any(|store| store.is_syncing()) {
+            blocks.push(Block::Synchronizing);
+        }
+        let (difference, suspects) = {
+            let health = shared.health();
+            (health.difference.clone(), health.suspects.len() as u64)
+        };
+        blocks.extend(difference.map(|differs| Block::Differs { reason: differs.to_string() }));
+        if suspects > 0 {
+            blocks.push(Block::Damaged { documents: suspects });
+        }
+        if shared.sync_outcome().is_some_and(|outcome| !outcome.is_whole()) {
+            blocks.push(Block::Incomplete);
+        }
+        // Who handed over has everything that was written in its epoch; so has whom it was handed to, at its base.
+        let is_mine = file.epochs.last().is_some_and(|start| {
+            start.primary.key == shared.server.key && start.base <= self.applier.applied()
+        });
+        if file.epoch > epoch && file.handover.is_none() && !is_mine {
+            blocks.push(Block::LaterEpoch { seen: file.epoch, epoch, primary: file.primary.name });
+        }
+        blocks
+    }
+
+    /// Transactions of which parts are durable here, and not all.
+    pub(super) fn incomplete(&self) -> Result<(Vec<CutTransaction>, u64), String> {
+        let mut found: BTreeMap<Timestamp, CutTransaction> = BTreeMap::new();
+        let mut unlisted: BTreeSet<Timestamp> = BTreeSet::new();
+        for (partition, journal) in self.shared.partitioning.all().zip(&self.journals) {
+            let Some(position) = self.applier.position(partition) else { continue };
+            if position.sequence >= journal.end().sequence {
+                continue;
+            }
+            let mut entries = journal.reader().entries(&position).map_err(|error| chain(&error))?;
+            while let Some(entry) = entries.next().map_err(|error| chain(&error))? {
+                let Facts::Transaction(facts) = entry.facts().map_err(|error| chain(&error))? else {
+                    continue;
+                };
+                let timestamp = entry.header().timestamp;
+                if !found.contains_key(&timestamp) && found.len() >= LISTED_MAX {
+                    unlisted.insert(timestamp);
+                    continue;
+                }
+                let cut = found.entry(timestamp).or_insert_with(|| CutTransaction {
+                    timestamp,
+                    partitions: BTreeSet::new(),
+                    author: facts.author.clone(),
+                    comment: facts.comment.clone(),
+                    documents: Vec::new(),
+                });
+                cut.partitions.insert(partition);
+                let room = LISTED_MAX.saturating_sub(cut.documents.len());
+                cut.documents.extend(facts.changes.iter().map(|change| change.uri.clone()).take(room));
+            }
+        }
+        let total = found.len() as u64 + unlisted.len() as u64;
+        Ok((found.into_values().collect(), total))
+    }
+}
