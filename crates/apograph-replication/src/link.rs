@@ -37,9 +37,6 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 pub const STOPPED_RETRY: Duration = Duration::from_secs(30);
 /// Rounds of synchronization that follow each other at once; later ones wait first.
 pub const ROUNDS_AT_ONCE: u32 = 3;
-/// When the source's next entry was refused so often, documents come by comparison instead: each that cannot be taken is
-/// then held back by itself, and the rest goes on.
-pub const REJECTED_MAX: u32 = 3;
 /// The protocol this software speaks.
 pub const PROTOCOL: u32 = 1;
 
@@ -62,8 +59,6 @@ pub struct Link {
     heard: BTreeMap<PartitionId, Duration>,
     /// Streams that took nothing since they were opened.
     still: BTreeSet<PartitionId>,
-    /// How often what arrived was refused since the partition made progress.
-    rejected: BTreeMap<PartitionId, u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,7 +84,6 @@ impl Link {
             backoff: Backoff::default(),
             heard: BTreeMap::new(),
             still: BTreeSet::new(),
-            rejected: BTreeMap::new(),
         }
     }
 
@@ -131,7 +125,7 @@ impl Link {
             Event::Alive(partition) => self.alive(partition, now),
             Event::Proven => self.proven(),
             Event::Ended(_) => self.broken(Cause::Ended, random),
-            Event::Rejected(partition) => self.rejected(partition, random),
+            Event::Rejected(_) => self.broken(Cause::Rejected, random),
             Event::Misfit(misfit) => self.broken(Cause::Misfit(misfit), random),
             Event::Needs(reason) => self.needs(reason, random),
             Event::Synchronizing(phase) => self.phase(phase),
@@ -215,7 +209,6 @@ impl Link {
     /// faster because the others are well.
     fn progress(&mut self, partition: PartitionId, now: Duration) -> Vec<Action> {
         if self.state == State::Following {
-            self.rejected.remove(&partition);
             self.still.remove(&partition);
             if self.still.is_empty() {
                 self.backoff.reset();
@@ -241,17 +234,6 @@ impl Link {
 
     fn broken(&mut self, cause: Cause, random: u16) -> Vec<Action> {
         if self.state == State::Following { self.again(cause, random) } else { Vec::new() }
-    }
-
-    /// Bytes that were damaged on their way come right the next time; an entry that this software cannot understand does
-    /// not.
-    fn rejected(&mut self, partition: PartitionId, random: u16) -> Vec<Action> {
-        let times = self.rejected.entry(partition).or_default();
-        *times = times.saturating_add(1);
-        if *times < REJECTED_MAX {
-            return self.broken(Cause::Rejected, random);
-        }
-        self.needs(SyncReason::Rejected, random)
     }
 
     /// At once, unless that was tried again and again.
@@ -290,7 +272,6 @@ impl Link {
             return Vec::new();
         }
         self.mended |= self.due == Some(SyncReason::Diverged);
-        self.rejected.clear();
         let After { pause, again } = std::mem::take(&mut self.after);
         self.due = again.then_some(SyncReason::Requested);
         self.round = if again { 1 } else { self.round };

@@ -50,8 +50,8 @@ pub enum SyncReason {
     Diverged,
     /// A read found that documents of this copy are damaged.
     Damaged,
-    /// What follows was refused again and again.
-    Rejected,
+    /// What follows is whole, and this software does not understand it.
+    NotUnderstood,
     /// An operator asked for it.
     Requested,
     /// One was interrupted by a restart of this server.
@@ -229,7 +229,7 @@ impl SyncReason {
         SyncReason::UnknownPosition,
         SyncReason::Diverged,
         SyncReason::Damaged,
-        SyncReason::Rejected,
+        SyncReason::NotUnderstood,
         SyncReason::Requested,
         SyncReason::Unfinished,
     ];
@@ -242,7 +242,7 @@ impl SyncReason {
             SyncReason::UnknownPosition => "unknown-position",
             SyncReason::Diverged => "diverged",
             SyncReason::Damaged => "damaged",
-            SyncReason::Rejected => "rejected",
+            SyncReason::NotUnderstood => "not-understood",
             SyncReason::Requested => "requested",
             SyncReason::Unfinished => "unfinished",
         }
@@ -260,8 +260,8 @@ impl SyncReason {
             }
             SyncReason::Diverged => "a checkpoint showed that this copy differs from its source",
             SyncReason::Damaged => "documents of this copy are damaged; they come anew from the source",
-            SyncReason::Rejected => {
-                "this copy cannot take the next entries, again and again: documents come by comparison, and those that cannot be taken are held back"
+            SyncReason::NotUnderstood => {
+                "this software does not understand the next entry: documents come by comparison, and those that it does not understand are held back"
             }
             SyncReason::Requested => "an operator asked for it",
             SyncReason::Unfinished => "a synchronization was interrupted; it goes on where it was",

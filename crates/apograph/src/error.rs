@@ -385,6 +385,12 @@ pub enum TakeError {
         /// Why.
         reason: String,
     },
+    /// The next entry is whole, and says something that this software does not know: its source's is newer.
+    #[error("the next entry is not understood: {reason}")]
+    NotUnderstood {
+        /// What.
+        reason: String,
+    },
     /// A signature is not the primary's.
     #[error("{reason}")]
     Signature {

@@ -57,7 +57,7 @@ pub struct LinkProgress {
     /// `planning`, `transferring` or `installing`.
     pub phase: String,
     /// Why it was begun: `empty-copy-out-of-window`, `out-of-window`, `unknown-position`, `diverged`, `damaged`,
-    /// `rejected`, `requested`, `unfinished`.
+    /// `not-understood`, `requested`, `unfinished`.
     pub reason: String,
     /// Which attempt to reach equality this is, from one.
     pub round: u32,

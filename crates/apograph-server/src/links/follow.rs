@@ -186,6 +186,7 @@ impl Stream {
     fn halted(&self, error: &TakeError) -> End {
         let event = match error {
             TakeError::Refused { .. } => Event::Rejected(self.request.partition),
+            TakeError::NotUnderstood { .. } => Event::Needs(SyncReason::NotUnderstood),
             TakeError::Signature { .. } => Event::Halted(StopReason::Signature),
             TakeError::LowerEpoch { .. } => Event::Misfit(Misfit::LowerEpoch),
             TakeError::UnknownPrimary { .. } => Event::Misfit(Misfit::UnknownPrimary),

@@ -132,7 +132,8 @@ impl Worker {
         if entry.header().partition != partition {
             return Err(refused(format!("an entry of partition {}", entry.header().partition)));
         }
-        let facts = entry.facts().map_err(|error| refused(error.to_string()))?;
+        // Its bytes are those of its hash.
+        let facts = entry.facts().map_err(|error| TakeError::NotUnderstood { reason: error.to_string() })?;
         entry.verify_payloads(&facts).map_err(|error| refused(error.to_string()))?;
         let epoch = entry.header().epoch;
         {

@@ -54,7 +54,7 @@ impl Worker {
         }
         // They hold the locks of the folders that are renewed.
         self.journals.clear();
-        let options = shared.settings.journal_options(shared.partitioning.count(), shared.file.role);
+        let options = shared.settings.journal_options(shared.partitioning.count(), shared.role());
         let mut journals = Vec::with_capacity(snapshot.partitions.len());
         for of in &snapshot.partitions {
             let identity = identity(&shared.file(), of.partition);
