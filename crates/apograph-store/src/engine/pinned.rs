@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Files that together are the engine at one moment. While this lives, tables that are merged meanwhile stay on disk:
 /// drop it soon.
+#[derive(Default)]
 pub struct Pinned {
     /// The highest version in them; `None` if nothing was written yet.
     pub version: Option<u64>,
