@@ -69,7 +69,7 @@ impl Store {
                 return Err(StoreError::Payload { hash: name });
             }
             payloads += 1;
-            if payloads % 1_024 == 0 {
+            if u64::is_multiple_of(payloads, 1_024) {
                 monitor(payloads);
             }
         }

@@ -244,7 +244,7 @@ impl<'a> Writer<'a> {
         };
         self.list.add(&listed)?;
         self.progress.files += 1;
-        if self.progress.files % 256 == 0 || listed.bytes > PIECE_BYTES as u64 {
+        if self.progress.files.is_multiple_of(256) || listed.bytes > PIECE_BYTES as u64 {
             self.list.write_out()?;
         }
         Ok(listed.blake3)

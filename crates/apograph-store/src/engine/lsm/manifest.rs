@@ -33,14 +33,22 @@ pub(super) fn check(folder: &Path, may_be_new: bool) -> Result<(), EngineError> 
     Ok(())
 }
 
-/// Number and bytes of the manifest, and the bytes of `current`. `None` if it is being replaced: try again.
-pub(super) fn read_whole(folder: &Path) -> Result<Option<(u64, Vec<u8>, Vec<u8>)>, EngineError> {
+/// The manifest of a tree, as it stands in its files.
+pub(super) struct Manifest {
+    pub(super) number: u64,
+    /// The file `current`.
+    pub(super) current: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// `None` if it is being replaced: try again.
+pub(super) fn read_whole(folder: &Path) -> Result<Option<Manifest>, EngineError> {
     let current = read(folder, "current")?.ok_or_else(|| damaged(folder, "the file current is missing"))?;
     let (number, checksum) = decode(folder, &current)?;
     let name = format!("v{number}");
     match read(folder, &name)? {
         None => Ok(None),
-        Some(manifest) if xxh3_128(&manifest) == checksum => Ok(Some((number, current, manifest))),
+        Some(bytes) if xxh3_128(&bytes) == checksum => Ok(Some(Manifest { number, current, bytes })),
         Some(_) => Err(damaged(&folder.join(name), "the checksum of the manifest differs")),
     }
 }

@@ -156,13 +156,16 @@ impl Tree {
         loop {
             let tables = self.tree.current_version();
             // A merge that ends meanwhile names another manifest: then its tables are the ones to pin.
-            let Some((number, current, manifest)) = manifest::read_whole(&self.path)? else { continue };
-            if number != tables.id() {
+            let Some(manifest) = manifest::read_whole(&self.path)? else { continue };
+            if manifest.number != tables.id() {
                 continue;
             }
             let small =
                 |name: String, bytes| PinnedFile { name: name.into(), bytes: PinnedBytes::Here(bytes) };
-            let mut files = vec![small("current".into(), current), small(format!("v{number}"), manifest)];
+            let mut files = vec![
+                small("current".into(), manifest.current),
+                small(format!("v{}", manifest.number), manifest.bytes),
+            ];
             files.extend(tables.iter_tables().map(|table| {
                 let name = PathBuf::from("tables").join(table.id().to_string());
                 let path = self.path.join(&name);
