@@ -333,7 +333,9 @@ fn every_damage_of_a_backup_is_found() {
     }
     let path = dir.path().join("b");
     backup(&primary, &path);
+    let before = files(&path);
     check(&path);
+    assert!(files(&path) == before, "a verification writes nothing");
     let found = |what: &str| match verify(&path, &mut |_| true) {
         Ok(report) => assert!(!report.is_sound(), "{what} was not found"),
         Err(error) => assert!(!matches!(error, BackupError::Cancelled), "{what}"),

@@ -42,7 +42,7 @@ impl Verify {
         Printer::new(global.output).value(&value, |_| in_words(&report))?;
         match report.findings.len() as u64 + report.findings_unlisted {
             0 => Ok(()),
-            found => Err(Failure::Damaged { what: format!("{found} things are wrong with the backup") }),
+            found => Err(Failure::Damaged { what: format!("the backup is not sound: {found} findings") }),
         }
     }
 }
