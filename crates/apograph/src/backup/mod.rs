@@ -9,7 +9,6 @@
 mod create;
 mod list;
 mod manifest;
-mod raise;
 mod restore;
 mod verify;
 

@@ -15,10 +15,11 @@ use apograph_store::Store;
 
 use super::create::{hash_file, make_folder, walk};
 use super::list::{ListReader, Listed, inside};
-use super::{BackupError, LIST, Manifest, Monitor, Phase, Progress, damaged, disk, raise, tell};
+use super::{BackupError, LIST, Manifest, Monitor, Phase, Progress, damaged, disk, tell};
 use crate::Role;
+use crate::database::roles::{EpochStart, Promoting};
 use crate::database::{Applier, DatabaseFile, chain, open_journal, open_stores, partition_home, view_status};
-use crate::folder::{Folder, read_json};
+use crate::folder::Folder;
 use crate::settings::DatabaseSettings;
 use crate::status::ViewStatus;
 
@@ -171,12 +172,10 @@ impl Build<'_> {
         epoch_before: u64,
         monitor: Monitor<'_>,
     ) -> Result<Restored, BackupError> {
-        let mut file: DatabaseFile = read_json(&self.home.join("database.json"))?;
+        let missing = || damaged(&request.backup, "it has no database.json");
+        let mut file = DatabaseFile::read(self.home)?.ok_or_else(missing)?;
         file.role = self.settings.role;
-        if file.role == Role::Primary {
-            file.primary = self.folder.identity();
-        }
-        file.write(self.home)?;
+        (file.promoting, file.handover, file.rival) = (None, None, None);
         let to = request.at.unwrap_or(self.manifest.at);
         tell(monitor, Progress { phase: Phase::Replay, ..Progress::default() })?;
         if to < self.manifest.at {
@@ -195,7 +194,7 @@ impl Build<'_> {
                 append(journal, archive, partition, to, monitor)?;
             }
         }
-        let mut applier = apply(&stores, &journals, self.manifest.whole)?;
+        let applier = apply(&stores, &journals, self.manifest.whole)?;
         cut(&mut journals, &stores)?;
         let at = applier.applied();
         let digests = digests(&stores, at);
@@ -204,10 +203,16 @@ impl Build<'_> {
         }
         let mut epoch = self.manifest.epoch;
         if file.role == Role::Primary {
-            epoch = epoch.max(epoch_before) + 1;
-            let raise = raise::Raise { key: self.folder.signing_key(), file: &file, epoch };
-            raise.run(&mut journals, &stores, &mut applier)?;
+            // Decided here; the first start of the server writes it into the journals.
+            let previous_epoch = journals.iter().map(|journal| journal.end().epoch).max().unwrap_or(1).max(1);
+            epoch = epoch.max(file.epoch).max(epoch_before) + 1;
+            // What began behind the time asked for did not happen in this history.
+            file.epochs.retain(|start| start.base <= at);
+            file.note(EpochStart { epoch, base: at, primary: self.folder.identity() });
+            let reason = format!("restored of a backup, as of {}", at.to_rfc3339());
+            file.promoting = Some(Promoting { epoch, previous_epoch, reason });
         }
+        file.write(self.home)?;
         for (journal, store) in journals.iter_mut().zip(&stores) {
             store.flush()?;
             let acknowledged = journal.end();
@@ -329,14 +334,15 @@ fn journal_failed(name: &str, error: &dyn std::error::Error) -> BackupError {
     BackupError::Stopped { reason: format!("a journal of {name}: {}", chain(error)) }
 }
 
-/// The highest epoch of a database that is there, as far as its journals can be read.
+/// The highest epoch that a database which is there has heard of, as far as it can be read.
 fn last_epoch(home: &Path) -> u64 {
-    let Ok(partitions) = fs::read_dir(home.join("partitions")) else { return 0 };
+    let heard = DatabaseFile::read(home).ok().flatten().map_or(0, |file| file.epoch);
+    let Ok(partitions) = fs::read_dir(home.join("partitions")) else { return heard };
     let epoch = |entry: fs::DirEntry| {
         let (reader, _) = JournalReader::open_read_only(&entry.path().join("journal")).ok()?;
         Some(reader.end().epoch)
     };
-    partitions.filter_map(Result::ok).filter_map(epoch).max().unwrap_or(0)
+    partitions.filter_map(Result::ok).filter_map(epoch).max().unwrap_or(0).max(heard)
 }
 
 fn move_aside(home: &Path) -> Result<PathBuf, BackupError> {

@@ -93,7 +93,7 @@ impl Worker {
         let manifest = Manifest {
             database: shared.id(),
             name: shared.name.clone(),
-            role: shared.file.role,
+            role: shared.role(),
             view: shared.view(),
             whole: shared.sync_outcome().is_none_or(|outcome| outcome.is_whole()),
             epoch: shared.epoch(),
