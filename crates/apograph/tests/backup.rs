@@ -665,3 +665,56 @@ fn a_time_before_the_journal_begins_can_be_restored() {
         support::assert_same(&export(&copy, View::Full), &whole);
     }
 }
+
+/// Purges, retention, merges and new segments while files are copied change nothing of the moment that was pinned; what
+/// had to wait for the copy is done afterwards.
+#[test]
+fn what_happens_while_files_are_copied_is_not_in_the_backup() {
+    let mut servers = Servers::start(2);
+    let retain = |home: &Path| {
+        let path = home.join("server.json");
+        let mut settings: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        settings["databases"]["main"]["retention_bytes_max"] = (512 << 10).into();
+        settings["databases"]["main"]["write_memory_bytes"] = (2 << 20).into();
+        std::fs::write(&path, settings.to_string()).unwrap();
+    };
+    servers.tamper("primary", retain).unwrap();
+    let primary = servers.primary();
+    let dir = tempfile::tempdir().unwrap();
+    let canary = "CANARY-PURGED-MEANWHILE";
+    let large = format!("{canary} ").repeat(10_000);
+    servers.commit([put("/secret/small", canary), put("/secret/large", &large)]);
+    for n in 0..20 {
+        change(&primary, n);
+    }
+    let before = export(&primary, View::Full);
+    let path = dir.path().join("b");
+    let request = BackupRequest { dir: path.clone(), previous: None };
+    let mut is_disturbed = false;
+    let made = primary
+        .backup(&request, &mut |_| {
+            if !is_disturbed {
+                is_disturbed = true;
+                for uri in ["/secret/small", "/secret/large"] {
+                    primary.commit(support::transaction([operation(uri, Action::Purge)])).unwrap();
+                }
+                for n in 20..120 {
+                    change(&primary, n);
+                }
+                // Longer than the worker waits before it keeps its house.
+                std::thread::sleep(std::time::Duration::from_millis(800));
+            }
+            true
+        })
+        .unwrap();
+    assert!(is_disturbed);
+    check(&path);
+    assert!(holds(&path, canary), "it was there at that moment");
+    let (_folder, copy, restored) = restore(&dir.path().join("r"), Role::Replica, &of(&path));
+    assert_eq!(restored.at, made.manifest.at);
+    support::assert_same(&export(&copy, View::Full), &before);
+    while primary.status().unwrap().partitions.iter().any(|partition| partition.erasures_pending > 0) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    servers.check_absent("primary", canary.as_bytes());
+}
