@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Why(commands::why::Why),
     Verify(commands::verify::Verify),
     Export(commands::export::Export),
+    Backup(commands::backup::Backup),
     Journal(commands::journal::Journal),
 }
 

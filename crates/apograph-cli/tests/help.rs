@@ -59,6 +59,7 @@ fn every_verb_explains_itself() {
         "why",
         "verify",
         "export",
+        "backup",
         "journal",
     ];
     let all = String::from_utf8(apograph(&["--help"]).stdout).unwrap();
@@ -75,6 +76,8 @@ fn every_verb_explains_itself() {
         ("journal", "list"),
         ("journal", "show"),
         ("journal", "verify"),
+        ("backup", "verify"),
+        ("backup", "restore"),
     ] {
         let output = apograph(&[verb, inner, "--help"]);
         compare(&format!("{verb}-{inner}"), &String::from_utf8(output.stdout).unwrap());

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use apograph::{Database, Folder, Role};
 
+use crate::backups::Backups;
 use crate::clock;
 use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX};
 use crate::links::{Board, Orders, Windows};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) orders: Orders,
     /// Roles that change.
     pub(crate) roles: Roles,
+    /// The last backup of each database.
+    pub(crate) backups: Backups,
     /// How long this server's journals keep what copies lack.
     pub(crate) windows: Windows,
     /// Cancelled when the server stops: every stream and every link ends by it.
@@ -65,6 +68,7 @@ impl App {
             board: Board::default(),
             orders: Orders::default(),
             roles: Roles::default(),
+            backups: Backups::default(),
             windows: Windows::default(),
             shutdown,
             tasks: TaskTracker::new(),

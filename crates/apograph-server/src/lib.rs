@@ -11,6 +11,7 @@ pub mod serve;
 pub mod tokens;
 
 mod app;
+mod backups;
 mod clock;
 mod links;
 mod metrics;

@@ -26,6 +26,10 @@ impl ChunkFiles {
         Ok(ChunkFiles { root, unsynced: Mutex::default() })
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn write(&self, hash: &Hash, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(hash);
         let temporary = path.with_extension("part");

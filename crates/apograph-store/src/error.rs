@@ -45,6 +45,14 @@ pub enum StoreError {
         /// The snapshot.
         target: apograph_format::Timestamp,
     },
+    /// History does not reach back so far.
+    #[error("history before {horizon} is gone; {asked} was asked for")]
+    BelowHorizon {
+        /// The oldest time that can be read.
+        horizon: apograph_format::Timestamp,
+        /// The time asked for.
+        asked: apograph_format::Timestamp,
+    },
     /// An entry to apply cannot be read.
     #[error(transparent)]
     Entry(#[from] EntryError),

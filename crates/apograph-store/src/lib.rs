@@ -18,6 +18,7 @@ mod error;
 mod install;
 mod keys;
 mod meta;
+mod pinned;
 mod purge;
 mod read;
 mod record;

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use apograph_store::engine::{
-    Batch, Engine, EngineError, Erased, KeyRange, Lsm, LsmOptions, Pressure, Space, VERSION_MAX,
+    Batch, Engine, EngineError, Erased, KeyRange, Lsm, LsmOptions, PinnedBytes, Pressure, Space, VERSION_MAX,
 };
 
 fn open(folder: &Path) -> Lsm {
@@ -269,5 +269,87 @@ fn copy(from: &Path, to: &Path) {
         } else {
             fs::copy(&path, &target).unwrap();
         }
+    }
+}
+
+/// What was pinned is copied while tables are flushed, merged and erased: the copy is the engine of that moment.
+#[test]
+fn pinned_files_are_the_engine_of_their_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    for at in 1..=40 {
+        put(&engine, &format!("key{:02}", at % 10), &format!("value {at}"), at);
+        engine.flush().unwrap();
+    }
+    let pinned = engine.pin().unwrap().unwrap();
+    assert_eq!(pinned.version, Some(40));
+    for at in 41..=80 {
+        put(&engine, &format!("key{:02}", at % 10), &format!("value {at}"), at);
+        engine.flush().unwrap();
+    }
+    merge(&engine);
+    engine.erase(&[(Space::Documents, b"key03")]).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for file in &pinned.files {
+        let to = copy.path().join(&file.name);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        match &file.bytes {
+            PinnedBytes::Here(bytes) => fs::write(&to, bytes).unwrap(),
+            PinnedBytes::File(from) => drop(fs::copy(from, &to).unwrap()),
+        }
+    }
+    drop(pinned);
+    let copy = open(copy.path());
+    assert_eq!(copy.persisted(), Some(40));
+    for key in 0..10 {
+        let at = if key == 0 { 40 } else { 30 + key };
+        let expected = format!("value {at}");
+        assert_eq!(get(&copy, &format!("key{key:02}"), 100), Some(expected));
+        assert_eq!(
+            get(&copy, &format!("key{key:02}"), 30),
+            Some(format!("value {}", if key == 0 { 30 } else { 20 + key }))
+        );
+    }
+    // Without readers the tables of that moment are gone.
+    assert_eq!(engine.erase(&[(Space::Documents, b"key04")]).unwrap(), Erased::Done);
+}
+
+/// A store that is taken back to a version is, to every reader, one that was never written further.
+#[test]
+fn what_was_written_after_the_version_is_forgotten() {
+    for to in [0, 1, 7, 20, 39, 40, 41] {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open(folder.path());
+        for at in 1..=40 {
+            let key = format!("key{:02}", at % 10);
+            if at % 7 == 0 {
+                let mut batch = Batch::new();
+                batch.delete(key);
+                engine.write(&batch, at).unwrap();
+            } else {
+                put(&engine, &key, &format!("value {at}"), at);
+            }
+            if at % 3 == 0 {
+                engine.flush().unwrap();
+            }
+        }
+        engine.flush().unwrap();
+        merge(&engine);
+        let keys: Vec<_> = (0..10).map(|key| format!("key{key:02}")).collect();
+        let expected: Vec<_> =
+            (0..=to).map(|at| keys.iter().map(|key| get(&engine, key, at)).collect::<Vec<_>>()).collect();
+        drop(engine);
+        let persisted = Lsm::rewind(folder.path(), &LsmOptions::default(), to).unwrap();
+        assert_eq!(persisted.unwrap_or(0), to.min(40));
+        let engine = open(folder.path());
+        for (at, expected) in expected.iter().enumerate() {
+            let found: Vec<_> = keys.iter().map(|key| get(&engine, key, at as u64)).collect();
+            assert_eq!(found, *expected, "as of {at}, back to {to}");
+        }
+        // It goes on from there as if nothing had been.
+        put(&engine, "key00", "another", to + 1);
+        engine.flush().unwrap();
+        drop(engine);
+        assert_eq!(get(&open(folder.path()), "key00", 100).as_deref(), Some("another"));
     }
 }

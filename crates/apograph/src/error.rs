@@ -471,6 +471,7 @@ impl Cause {
             StoreError::Engine(_)
             | StoreError::Order { .. }
             | StoreError::Syncing
+            | StoreError::BelowHorizon { .. }
             | StoreError::NoSync
             | StoreError::SnapshotTooClose { .. } => Cause::Other,
         }

@@ -3,6 +3,7 @@
 //! One worker thread per database owns journals and stores ([`Database`]). Edits on a primary and entries that arrive
 //! at a copy take the same way there: append, sync, apply in timestamp order, publish the visible timestamp, answer.
 
+pub mod backup;
 pub mod database;
 pub mod error;
 pub mod evidence;

@@ -22,6 +22,9 @@ pub struct ServerSettings {
     /// How others reach it; `http://` and the address it listens on when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Backups are written below this folder; relative to the data folder. `backups` in it when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_folder: Option<PathBuf>,
     /// Its databases by name.
     pub databases: BTreeMap<String, DatabaseSettings>,
 }

@@ -105,6 +105,7 @@ impl Init {
             name: self.name.clone().unwrap_or_else(|| self.role.to_string()),
             listen: self.listen.to_string(),
             url: self.url.clone(),
+            backup_folder: None,
             databases: BTreeMap::from([(database.to_owned(), settings)]),
         })
     }

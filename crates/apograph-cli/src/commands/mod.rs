@@ -1,5 +1,6 @@
 //! A file per verb: its arguments with their help, and what it does.
 
+pub(crate) mod backup;
 pub(crate) mod export;
 pub(crate) mod follow;
 pub(crate) mod get;
@@ -73,6 +74,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Why(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,
+        Command::Backup(verb) => verb.run(&global).await,
         Command::Journal(verb) => verb.run(&global),
     }
 }

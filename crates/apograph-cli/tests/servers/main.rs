@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and tells what it measured"
 )]
 
+mod backup;
 mod bad;
 mod contents;
 mod exact;

@@ -5,6 +5,7 @@
 //! - nothing waits for ever: each wait ends when no byte moved for [`ClientSettings::idle_timeout`];
 //! - no content, export or journal is ever whole in memory.
 
+mod backup;
 mod bulk;
 mod contents;
 mod documents;

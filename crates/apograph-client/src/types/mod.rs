@@ -3,6 +3,7 @@
 //! Numbers of versions and commit timestamps (microseconds since 1970) are JSON numbers; times of authors are
 //! RFC 3339; hashes and keys are lower-case hex; a member that is not known is absent, never zero or empty.
 
+pub mod backup;
 pub mod content;
 pub mod cursor;
 pub mod document;
@@ -22,6 +23,7 @@ pub mod time;
 pub mod transaction;
 pub mod why;
 
+pub use backup::{BackupMade, BackupOrder, BackupState, BackupStatus};
 pub use content::{ContentQuery, ReadQuery, ReadState};
 pub use cursor::CursorAnswer;
 pub use document::{ContentView, DocumentAnswer, DocumentRequest, DocumentView, LockView, OriginView};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apograph_format::Position;
 
+use crate::acknowledged::Record;
 use crate::error::IoFailure;
 use crate::folder::segment_path;
 use crate::inspect::{Repair, inspect};
@@ -58,6 +59,19 @@ impl Journal {
             .map_err(|failure| self.poison(failure))?;
         self.reload()?;
         Ok(cut)
+    }
+
+    /// Removes all entries after `position`, acknowledged or not; answers how many. Durable on return. Only for a copy of
+    /// a journal that nobody follows yet, to take it back to an earlier time: everywhere else what was acknowledged stays.
+    pub fn rewind(&mut self, position: &Position) -> Result<u64, CutError> {
+        self.sync()?;
+        locate(&self.shared, position)?;
+        let record = Record { position: *position, ..self.acknowledged.record };
+        // Both slots, so that neither tells of what is cut.
+        self.acknowledged.write(&self.disk, record)?;
+        self.acknowledged.write(&self.disk, record)?;
+        self.acknowledged.sync(&self.disk)?;
+        self.cut_after(position)
     }
 
     /// Newest files first, so that a crash leaves no gap.

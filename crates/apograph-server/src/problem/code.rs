@@ -97,6 +97,11 @@ codes! {
     UnknownPosition = 409 "unknown-position" "The position is not of this history" "`common` is the last position surely common",
     NotACopy = 409 "not-a-copy" "No link brings this database here" "ask the server of a copy",
     SourceUnavailable = 502 "source-unavailable" "The source does not answer as it should" "see the link in /v1/status",
+    // Backups.
+    BackupRunning = 409 "backup-running" "A backup is being made already" "wait until it is done: GET the same path",
+    BackupExists = 409 "backup-exists" "Something else is in that folder" "name a new folder",
+    BackupPrevious = 409 "backup-previous" "That is no earlier backup of this database" "name a whole one of the same database, or none",
+    BackupFolder = 500 "backup-folder" "The backup folder cannot be used" "see `backup_folder` in the server's server.json, and its rights",
     // What passes.
     NotReached = 504 "not-reached" "Not reached in time" "ask again",
     Ahead = 409 "ahead" "That time has not come here" "ask for an earlier time, or wait with `at_least`",

@@ -2,6 +2,7 @@
 //!
 //! One exhaustive `match` per error of the engine, a file each.
 
+mod backup;
 mod code;
 mod commit;
 mod feed;

@@ -1,6 +1,7 @@
 //! Every route, and who may use it: one table, from which the router and the OpenAPI document are built. A route
 //! without a decision cannot exist.
 
+mod backup;
 mod commit;
 mod contents;
 mod cursors;
@@ -128,6 +129,8 @@ pub(crate) fn table() -> Vec<Route> {
         Route { method: Method::POST, path: "/v1/databases/{db}/partitions/{p}/synchronize", access: FOLLOW, about: "What a copy asks about a snapshot, answered frame by frame.", takes: "application/vnd.apograph.synchronize", gives: "application/vnd.apograph.synchronize", handler: routing::post(synchronize::ask) },
         get("/v1/databases/{db}/synchronization", OBSERVE, "How the last synchronization ended, and what it could not take.", "SyncReport", routing::get(synchronization::get)),
         Route { method: Method::POST, path: "/v1/databases/{db}/synchronization", access: OPERATE, about: "Say that it was seen, or let a held document be.", takes: "SyncRemark", gives: "SyncReport", handler: routing::post(synchronization::post) },
+        get("/v1/databases/{db}/backup", OPERATE, "How far the last backup is that this server was asked for.", "BackupStatus", routing::get(backup::get)),
+        Route { method: Method::POST, path: "/v1/databases/{db}/backup", access: OPERATE, about: "Make a backup on the server's machine, below its backup folder; answered when it is begun.", takes: "BackupOrder", gives: "BackupStatus", handler: routing::post(backup::post) },
         operate(Method::POST, "/v1/databases/{db}/sync", "Synchronize a copy with its source; with `dry_run`, say what would come (`SyncMeasure`).", "SyncRequest", routing::post(links::sync)),
         operate(Method::POST, "/v1/databases/{db}/pause", "Pause the link of a copy, until it is resumed.", "", routing::post(links::pause)),
         operate(Method::POST, "/v1/databases/{db}/resume", "Let the link of a copy go on.", "", routing::post(links::resume)),

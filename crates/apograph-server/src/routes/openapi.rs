@@ -11,6 +11,8 @@ use super::{Access, Route, table};
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
+    types::BackupOrder,
+    types::BackupStatus,
     types::BulkAnswer,
     types::CursorAnswer,
     types::DocumentAnswer,

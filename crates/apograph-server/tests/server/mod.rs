@@ -123,6 +123,7 @@ pub(crate) fn init(name: &str, database: DatabaseSettings) -> TempDir {
         name: name.to_owned(),
         listen: "127.0.0.1:0".to_owned(),
         url: None,
+        backup_folder: None,
         databases: [("main".to_owned(), database)].into(),
     };
     drop(Folder::init(folder.path(), &settings).unwrap());

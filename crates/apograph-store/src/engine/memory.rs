@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Batch, Engine, EngineError, Entries, Erased, KeyRange, Pressure, Space, VERSION_MAX};
+use super::{Batch, Engine, EngineError, Entries, Erased, KeyRange, Pinned, Pressure, Space, VERSION_MAX};
 
 /// Keeps everything in ordered maps. "Durable" means: survives [`Memory::crash`]. Clones share one state.
 #[derive(Debug, Clone, Default)]
@@ -146,6 +146,10 @@ impl Engine for Memory {
         }
         state.persisted = state.last;
         Ok(Erased::Done)
+    }
+
+    fn pin(&self) -> Result<Option<Pinned>, EngineError> {
+        Ok(None)
     }
 
     fn disk_bytes(&self) -> u64 {

@@ -19,6 +19,7 @@ mod batch;
 mod error;
 mod lsm;
 mod memory;
+mod pinned;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub use batch::{Batch, KeyRange, Write};
 pub use error::EngineError;
 pub use lsm::{Compression, Lsm, LsmOptions};
 pub use memory::Memory;
+pub use pinned::{Pinned, PinnedBytes, PinnedFile};
 
 /// Versions are below 2^63 with room for the engine's own numbering.
 pub const VERSION_MAX: u64 = (1 << 63) - (1 << 33);
@@ -125,6 +127,13 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// `Io` (the process must stop) or `Damaged`.
     fn erase(&self, keys: &[(Space, &[u8])]) -> Result<Erased, EngineError>;
+
+    /// Makes everything written so far durable, as [`flush`](Self::flush) does, and answers the files that hold it. A copy
+    /// of them is the engine of this moment. `None` in memory.
+    ///
+    /// # Errors
+    /// `Io` (the process must stop) or `Damaged`.
+    fn pin(&self) -> Result<Option<Pinned>, EngineError>;
 
     /// Bytes of all table files; 0 in memory.
     fn disk_bytes(&self) -> u64;

@@ -19,7 +19,7 @@ const RECENT_BYTES_MAX: usize = 8 << 20;
 const PRESSURE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Applies the entries of all partitions of a database in timestamp order.
-pub(super) struct Applier {
+pub(crate) struct Applier {
     partitions: Vec<Partition>,
     /// Everything up to here is applied somewhere, and was complete.
     applied: Timestamp,
@@ -39,16 +39,16 @@ struct Partition {
 
 /// What happened while applying that the worker must act on.
 #[derive(Debug)]
-pub(super) struct Compared {
-    pub(super) partition: PartitionId,
-    pub(super) at: Position,
-    pub(super) checkpoint: Box<Checkpoint>,
-    pub(super) found: Vec<(View, Digest, u64)>,
+pub(crate) struct Compared {
+    pub(crate) partition: PartitionId,
+    pub(crate) at: Position,
+    pub(crate) checkpoint: Box<Checkpoint>,
+    pub(crate) found: Vec<(View, Digest, u64)>,
 }
 
 /// Why applying cannot go on. Always local to this server.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ApplyError {
+pub(crate) enum ApplyError {
     #[error("partition {partition}: {error}")]
     Store { partition: PartitionId, error: StoreError },
     #[error("partition {partition}: {reason}")]
@@ -58,7 +58,7 @@ pub(super) enum ApplyError {
 }
 
 impl Applier {
-    pub(super) fn new(stores: &[Arc<Store>], journals: Vec<JournalReader>) -> Applier {
+    pub(crate) fn new(stores: &[Arc<Store>], journals: Vec<JournalReader>) -> Applier {
         let partition = |(index, (store, journal)): (usize, (&Arc<Store>, JournalReader))| Partition {
             id: PartitionId(u16::try_from(index).unwrap_or(u16::MAX)),
             store: Arc::clone(store),
@@ -74,18 +74,18 @@ impl Applier {
         Applier { partitions, applied }
     }
 
-    pub(super) fn applied(&self) -> Timestamp {
+    pub(crate) fn applied(&self) -> Timestamp {
         self.applied
     }
 
     /// The last entry of a partition that was applied with its whole transaction.
-    pub(super) fn position(&self, partition: PartitionId) -> Option<Position> {
+    pub(crate) fn position(&self, partition: PartitionId) -> Option<Position> {
         let partition = self.partitions.get(usize::from(partition.0))?;
         Some(partition.store.progress().position)
     }
 
     /// An entry that was appended; it may be applied once it is synced.
-    pub(super) fn offer(&mut self, entry: Entry, facts: Facts) {
+    pub(crate) fn offer(&mut self, entry: Entry, facts: Facts) {
         let index = usize::from(entry.header().partition.0);
         if let Some(partition) = self.partitions.get_mut(index) {
             partition.offer(entry, facts);
@@ -93,14 +93,14 @@ impl Applier {
     }
 
     /// Forgets what was offered: the worker took it back before it was synced.
-    pub(super) fn forget_offers(&mut self) {
+    pub(crate) fn forget_offers(&mut self) {
         for partition in &mut self.partitions {
             partition.forget();
         }
     }
 
     /// Applies everything durable that is complete and in order. Hands over the checkpoints it passes.
-    pub(super) fn run(&mut self, mut pass: impl FnMut(Compared)) -> Result<(), ApplyError> {
+    pub(crate) fn run(&mut self, mut pass: impl FnMut(Compared)) -> Result<(), ApplyError> {
         // While a synchronization goes on readers keep what they have.
         if self.partitions.iter().any(|partition| partition.store.is_syncing()) {
             return Ok(());
@@ -204,7 +204,7 @@ impl Partition {
 
 /// Back-pressure: the writer waits while maintenance is behind, so that memory stays bounded. It lends a hand, and so it
 /// learns why maintenance cannot go on, if the disk is full.
-pub(super) fn relieve(store: &Store) -> Result<(), StoreError> {
+pub(crate) fn relieve(store: &Store) -> Result<(), StoreError> {
     loop {
         match store.pressure() {
             Pressure::None => return Ok(()),

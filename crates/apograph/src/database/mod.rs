@@ -5,6 +5,7 @@
 //! same [`applier`]. Everybody else reads: stores at the visible timestamp, journals up to their synced end.
 
 mod applier;
+mod backup;
 mod committer;
 mod copy;
 mod evidence;
@@ -37,6 +38,7 @@ use crate::error::CommitError;
 use crate::spool::Spool;
 use crate::transaction::{Committed, Transaction};
 
+pub(crate) use applier::Applier;
 pub use export::Export;
 pub(crate) use export::FORMAT;
 pub use feed::Feed;
@@ -44,10 +46,14 @@ pub use file::DatabaseFile;
 pub use handshake::{Handshake, PROTOCOL};
 pub use import::{Import, ImportProgress, ImportRequest, Imported};
 pub use leaves::{Leaves, LeavesQuery, ListedLeaf};
+pub(crate) use open::{open_journal, open_stores};
 pub use reads::ContentReader;
-pub(crate) use state::Shared;
+pub(crate) use state::{Shared, now_us};
+pub(crate) use status::view_status;
+pub(crate) use synchronize::partition_home;
 pub use wait::PendingCommit;
 use worker::Command;
+pub(crate) use worker::chain;
 
 /// Transactions and batches that may wait for the worker.
 const QUEUE_MAX: usize = 1_024;

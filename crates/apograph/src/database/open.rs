@@ -174,7 +174,7 @@ impl Database {
     }
 }
 
-fn open_stores(
+pub(crate) fn open_stores(
     path: &Path,
     file: &DatabaseFile,
     settings: &DatabaseSettings,
@@ -204,7 +204,7 @@ fn prepare_spool(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn open_journal(
+pub(crate) fn open_journal(
     home: &Path,
     file: &DatabaseFile,
     settings: &DatabaseSettings,

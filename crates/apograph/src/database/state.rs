@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) generation: AtomicU64,
     /// Snapshots that copies read.
     pub(crate) pins: Pins,
+    /// While a backup is made nothing is taken out of the journals.
+    pub(crate) backing_up: AtomicBool,
     sync: Mutex<(Option<SyncMarker>, Option<SyncOutcome>)>,
 }
 
@@ -112,6 +114,7 @@ impl Shared {
             health: Mutex::new(Health { proofs, sources, ..Health::default() }),
             generation: AtomicU64::new(0),
             pins: Pins::default(),
+            backing_up: AtomicBool::new(false),
             sync: Mutex::new(sync),
         }
     }

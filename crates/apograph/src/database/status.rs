@@ -79,7 +79,7 @@ impl Database {
     }
 }
 
-fn view_status(view: View, parts: &[(Digest, u64, Timestamp)], at: Timestamp) -> ViewStatus {
+pub(crate) fn view_status(view: View, parts: &[(Digest, u64, Timestamp)], at: Timestamp) -> ViewStatus {
     let partitions: Vec<Digest> = parts.iter().map(|(digest, _, _)| *digest).collect();
     ViewStatus {
         view,

@@ -242,7 +242,8 @@ impl Worker {
     fn keep_house(&mut self) -> Result<(), String> {
         let now = Timestamp(super::state::now_us());
         let count = self.shared.partitioning.count();
-        let erase = self.last_erase.is_none_or(|at| at.elapsed() > ERASE_PAUSE);
+        let is_backed_up = self.shared.backing_up.load(Ordering::Acquire);
+        let erase = self.last_erase.is_none_or(|at| at.elapsed() > ERASE_PAUSE) && !is_backed_up;
         let mut erasing = false;
         for (store, journal) in self.shared.stores.iter().zip(&mut self.journals) {
             let persisted = store.persisted().map_err(|error| chain(&error))?;
@@ -252,7 +253,12 @@ impl Worker {
                 bytes_max: retention.bytes_max / u64::from(count),
                 ..retention
             };
-            for gone in journal.retire(&retention).map_err(|error| chain(&error))? {
+            let gone = if is_backed_up {
+                Vec::new()
+            } else {
+                journal.retire(&retention).map_err(|error| chain(&error))?
+            };
+            for gone in gone {
                 tracing::info!(database = %self.shared.name, segment = %gone.path.display(), "retired a segment");
             }
             if journal.is_held_back(&retention) {
@@ -318,7 +324,7 @@ pub(super) fn compare(shared: &Shared, compared: &Compared) {
 }
 
 /// An error with all its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

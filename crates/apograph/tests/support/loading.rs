@@ -87,6 +87,7 @@ impl Lone {
             name: "lone".into(),
             listen: "127.0.0.1:1".into(),
             url: None,
+            backup_folder: None,
             databases: BTreeMap::from([("main".to_owned(), settings)]),
         };
         let folder = Folder::init(&dir.path().join("lone"), &settings).unwrap();

@@ -54,6 +54,7 @@ impl Servers {
                 name: name.into(),
                 listen: "127.0.0.1:1".into(),
                 url: None,
+                backup_folder: None,
                 databases: BTreeMap::from([("main".to_owned(), settings)]),
             };
             let folder = Folder::init(&servers.path(name), &settings).unwrap();

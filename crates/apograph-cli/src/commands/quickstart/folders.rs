@@ -92,6 +92,7 @@ impl Place {
             name: self.role.to_string(),
             listen: self.address.to_string(),
             url: None,
+            backup_folder: None,
             databases: BTreeMap::from([(database.to_owned(), settings)]),
         };
         init::make(&self.dir, &settings).map(drop)

@@ -19,15 +19,21 @@ pub(super) struct Collectors {
     horizon: Arc<AtomicU64>,
     /// Keys that are being erased; empty but during `erase`, when no other merge of the tree runs.
     erasing: RwLock<Arc<HashSet<Vec<u8>>>>,
+    /// Entries above this version are forgotten; the highest number but during `rewind`.
+    newest: AtomicU64,
 }
 
 impl Collectors {
     pub(super) fn new(space: Space, horizon: Arc<AtomicU64>) -> Self {
-        Self { space, horizon, erasing: RwLock::default() }
+        Self { space, horizon, erasing: RwLock::default(), newest: AtomicU64::new(u64::MAX) }
     }
 
     pub(super) fn set_erasing(&self, keys: HashSet<Vec<u8>>) {
         *self.erasing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    pub(super) fn set_newest(&self, version: u64) {
+        self.newest.store(version, Ordering::Release);
     }
 }
 
@@ -43,6 +49,7 @@ impl Factory for Collectors {
                 Space::Bodies => u64::MAX,
             },
             erasing: Arc::clone(&self.erasing.read().unwrap_or_else(PoisonError::into_inner)),
+            newest: self.newest.load(Ordering::Acquire),
             is_last_level: context.is_last_level,
             space: self.space,
             key: Vec::new(),
@@ -55,6 +62,7 @@ impl Factory for Collectors {
 struct Collector {
     horizon: u64,
     erasing: Arc<HashSet<Vec<u8>>>,
+    newest: u64,
     is_last_level: bool,
     space: Space,
     /// The key of the entry before.
@@ -75,7 +83,7 @@ impl Collector {
         }
         // An entry that is too short is damage: kept, so that reading it says so.
         let Some((version, deleted)) = decode_header(value) else { return true };
-        if self.shadowed {
+        if self.shadowed || version > self.newest {
             return false;
         }
         // Of the marker only the newest counts, whatever the horizon.

@@ -66,6 +66,12 @@ impl Folder {
         self.header.lock().unwrap_or_else(PoisonError::into_inner).horizon
     }
 
+    /// The header as it stands in its file.
+    pub(super) fn header_bytes(&self) -> Vec<u8> {
+        let header = *self.header.lock().unwrap_or_else(PoisonError::into_inner);
+        encode_header(header).into_bytes()
+    }
+
     /// Both trees exist: from now on an absent one is damage.
     pub(super) fn created(&self) -> Result<(), EngineError> {
         self.change(|header| Header { ready: true, ..header })
@@ -127,11 +133,15 @@ fn read_header(folder: &Path) -> Result<Option<Header>, EngineError> {
     Ok(Some(Header { ready, horizon }))
 }
 
-/// Replaces the header durably: written beside, synced, renamed, folder synced.
-fn write_header(folder: &Path, header: Header) -> Result<(), EngineError> {
+fn encode_header(header: Header) -> String {
     let state = if header.ready { "ready" } else { "creating" };
     let body = format!("apograph-store {FORMAT}\nstate {state}\nhorizon {}\n", header.horizon);
-    let text = format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
+}
+
+/// Replaces the header durably: written beside, synced, renamed, folder synced.
+fn write_header(folder: &Path, header: Header) -> Result<(), EngineError> {
+    let text = encode_header(header);
     let new = folder.join(HEADER_FILE_NEW);
     let write = || {
         let mut file = File::create(&new)?;

@@ -23,18 +23,45 @@ pub(super) fn check(folder: &Path, may_be_new: bool) -> Result<(), EngineError> 
         let missing = || damaged(folder, "the file current is missing");
         return if may_be_new { Ok(()) } else { Err(missing()) };
     };
-    let malformed = || damaged(&folder.join("current"), "malformed");
-    let current: [u8; 25] = current.try_into().map_err(|_| malformed())?;
-    let (number, checksum) = current.split_at(8);
-    let number = u64::from_le_bytes(number.try_into().map_err(|_| malformed())?);
-    let Some((checksum, [0])) = checksum.split_first_chunk::<16>() else { return Err(malformed()) };
+    let (number, checksum) = decode(folder, &current)?;
 
     let name = format!("v{number}");
     let manifest = read(folder, &name)?.ok_or_else(|| damaged(folder, "the manifest is missing"))?;
-    if xxh3_128(&manifest) != u128::from_le_bytes(*checksum) {
+    if xxh3_128(&manifest) != checksum {
         return Err(damaged(&folder.join(name), "the checksum of the manifest differs"));
     }
     Ok(())
+}
+
+/// The manifest of a tree, as it stands in its files.
+pub(super) struct Manifest {
+    pub(super) number: u64,
+    /// The file `current`.
+    pub(super) current: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// `None` if it is being replaced: try again.
+pub(super) fn read_whole(folder: &Path) -> Result<Option<Manifest>, EngineError> {
+    let current = read(folder, "current")?.ok_or_else(|| damaged(folder, "the file current is missing"))?;
+    let (number, checksum) = decode(folder, &current)?;
+    let name = format!("v{number}");
+    match read(folder, &name)? {
+        None => Ok(None),
+        Some(bytes) if xxh3_128(&bytes) == checksum => Ok(Some(Manifest { number, current, bytes })),
+        Some(_) => Err(damaged(&folder.join(name), "the checksum of the manifest differs")),
+    }
+}
+
+fn decode(folder: &Path, current: &[u8]) -> Result<(u64, u128), EngineError> {
+    let malformed = || damaged(&folder.join("current"), "malformed");
+    let current: &[u8; 25] = current.try_into().map_err(|_| malformed())?;
+    let (number, checksum) = current.split_at(8);
+    let number = u64::from_le_bytes(number.try_into().map_err(|_| malformed())?);
+    match checksum.split_first_chunk::<16>() {
+        Some((checksum, [0])) => Ok((number, u128::from_le_bytes(*checksum))),
+        _ => Err(malformed()),
+    }
 }
 
 fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, EngineError> {

@@ -34,7 +34,8 @@ pub use options::{Compression, LsmOptions};
 use tree::Tree;
 
 use super::{
-    Batch, Engine, EngineError, Entries, Erased, KeyRange, Pressure, RESERVED_KEY, Space, VERSION_MAX, Write,
+    Batch, Engine, EngineError, Entries, Erased, KeyRange, Pinned, PinnedBytes, PinnedFile, Pressure,
+    RESERVED_KEY, Space, VERSION_MAX, Write,
 };
 
 /// L0 runs per tree at which the writer is slowed, then stopped: each one costs every read a look.
@@ -90,6 +91,22 @@ impl Lsm {
             opened_at: persisted,
             folder,
         })
+    }
+
+    /// Takes a store that nobody has open back to a version: later history is forgotten for good, as if it had never been
+    /// written. Values of [`Space::Bodies`] stay, where they harm nobody. Durable on return; interrupted, it may be
+    /// repeated.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn rewind(
+        path: impl Into<PathBuf>,
+        options: &LsmOptions,
+        to: u64,
+    ) -> Result<Option<u64>, EngineError> {
+        let engine = Lsm::open(path, options)?;
+        engine.documents.rewind(to)?;
+        Ok(engine.documents.persisted())
     }
 
     fn tree(&self, space: Space) -> &Tree {
@@ -210,6 +227,24 @@ impl Engine for Lsm {
             }
         }
         Ok(erased)
+    }
+
+    fn pin(&self) -> Result<Option<Pinned>, EngineError> {
+        let flushing = lock(&self.flushing);
+        self.flush_locked(&flushing)?;
+        let header =
+            PinnedFile { name: "header".into(), bytes: PinnedBytes::Here(self.folder.header_bytes()) };
+        let mut pinned = Pinned { version: None, files: vec![header], _tables: Vec::new() };
+        // Nobody flushes meanwhile, and merging changes tables, not what they say: both trees tell of one version.
+        for (tree, name) in [(&self.documents, "documents"), (&self.bodies, "bodies")] {
+            let (files, tables) = tree.pin()?;
+            let in_folder =
+                |file: PinnedFile| PinnedFile { name: PathBuf::from(name).join(file.name), ..file };
+            pinned.files.extend(files.into_iter().map(in_folder));
+            pinned._tables.push(tables);
+        }
+        pinned.version = self.documents.persisted();
+        Ok(Some(pinned))
     }
 
     fn disk_bytes(&self) -> u64 {

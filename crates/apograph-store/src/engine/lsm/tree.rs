@@ -1,6 +1,7 @@
 //! One LSM tree: versions in, versions out, and the library's errors turned into ours.
 
 use std::{
+    any::Any,
     collections::HashSet,
     fs,
     path::PathBuf,
@@ -23,7 +24,9 @@ use super::{
     reading::{Scan, decode, guarded},
     try_lock,
 };
-use crate::engine::{EngineError, Entries, Erased, KeyRange, Space, VERSION_MAX, Write};
+use crate::engine::{
+    EngineError, Entries, Erased, KeyRange, PinnedBytes, PinnedFile, Space, VERSION_MAX, Write,
+};
 
 /// The library numbers its file sets from 0 and hides those above a reader's number; ours start far above.
 const NUMBER_BASE: u64 = 1 << 32;
@@ -134,6 +137,42 @@ impl Tree {
             merged?;
         }
         self.without_old_files()
+    }
+
+    /// Rewrites the whole tree without what was written above a version.
+    pub(super) fn rewind(&self, to: u64) -> Result<(), EngineError> {
+        let _merging = lock(&self.merging);
+        if self.persisted().is_none_or(|persisted| persisted <= to) {
+            return Ok(());
+        }
+        self.collectors.set_newest(to);
+        let merged = guarded(&self.path, || self.tree.major_compact(TABLE_BYTES, WATERMARK));
+        self.collectors.set_newest(u64::MAX);
+        merged
+    }
+
+    /// The files of this moment, and what keeps the tables among them in place.
+    pub(super) fn pin(&self) -> Result<(Vec<PinnedFile>, Box<dyn Any + Send>), EngineError> {
+        loop {
+            let tables = self.tree.current_version();
+            // A merge that ends meanwhile names another manifest: then its tables are the ones to pin.
+            let Some(manifest) = manifest::read_whole(&self.path)? else { continue };
+            if manifest.number != tables.id() {
+                continue;
+            }
+            let small =
+                |name: String, bytes| PinnedFile { name: name.into(), bytes: PinnedBytes::Here(bytes) };
+            let mut files = vec![
+                small("current".into(), manifest.current),
+                small(format!("v{}", manifest.number), manifest.bytes),
+            ];
+            files.extend(tables.iter_tables().map(|table| {
+                let name = PathBuf::from("tables").join(table.id().to_string());
+                let path = self.path.join(&name);
+                PinnedFile { name, bytes: PinnedBytes::File(path) }
+            }));
+            return Ok((files, Box::new(tables)));
+        }
     }
 
     /// Whether any version of one of the keys is stored; deletions are entries too.

@@ -183,7 +183,7 @@ impl super::DatabaseFile {
     }
 
     /// Takes in who began an epoch, in order. The newest is whose primary counts.
-    pub(super) fn note(&mut self, start: EpochStart) {
+    pub(crate) fn note(&mut self, start: EpochStart) {
         self.epoch = self.epoch.max(start.epoch);
         match self.epochs.iter_mut().find(|known| known.epoch == start.epoch) {
             Some(known) => *known = start,

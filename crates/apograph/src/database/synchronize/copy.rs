@@ -413,6 +413,6 @@ impl Shared {
 }
 
 /// The folder of a partition of the database in this folder.
-pub(in crate::database) fn partition_home(database: &Path, partition: PartitionId) -> PathBuf {
+pub(crate) fn partition_home(database: &Path, partition: PartitionId) -> PathBuf {
     database.join("partitions").join(format!("{partition:0>3}"))
 }

@@ -24,8 +24,9 @@ pub use apograph_format::synchronize::{Snapshot, SnapshotPartition};
 
 use crate::error::ReadError;
 
+pub(super) use copy::Installing;
 pub use copy::Own;
-pub(super) use copy::{Installing, partition_home};
+pub(crate) use copy::partition_home;
 pub(super) use install::{finish_installing, is_installing};
 pub(super) use log::replay_logs;
 pub use marker::{SyncMarker, SyncPhase};
