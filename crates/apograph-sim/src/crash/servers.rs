@@ -53,6 +53,7 @@ fn settings(role: Role, partitions: u16) -> ServerSettings {
         name: role.to_string(),
         listen: "127.0.0.1:1".into(),
         url: None,
+        backup_folder: None,
         databases: BTreeMap::from([("main".to_owned(), database)]),
     }
 }

@@ -247,7 +247,7 @@ impl Build<'_> {
         let view = file.role.view();
         let identity = Identity { database: file.id, view, partition, partitioning: file.partitions };
         let beginning = Beginning { after: at.position, timestamp: at.timestamp, bytes: 0 };
-        let options = self.settings.journal_options(file.partitions.count());
+        let options = self.settings.journal_options(file.partitions.count(), file.role);
         Journal::create(&dir, identity, options, beginning).map_err(|error| failed(&error))
     }
 }
