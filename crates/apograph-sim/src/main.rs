@@ -32,7 +32,8 @@ struct CrashPoints {
     /// Chooses what survives, where there is a choice
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Only the crash after so many operations: to repeat a fault. The operations of two runs are about the same
+    /// Only the crash after so many operations, to repeat a fault: the disk it left is kept. The operations of two runs
+    /// are about the same, not exactly
     #[arg(long, value_name = "N")]
     only: Option<usize>,
 }

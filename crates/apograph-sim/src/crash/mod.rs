@@ -129,7 +129,10 @@ fn check_all(plan: Plan, log: &[Operation], run: &dyn Run) -> Figures {
                     let thorough =
                         done.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) || plan.only.is_some();
                     if let Err(what) = check_one(run, &image, at, thorough) {
-                        let place = place(log, at);
+                        let mut place = place(log, at);
+                        if plan.only.is_some() {
+                            place = format!("{place}, kept in {}", keep(&image));
+                        }
                         figures.lock().unwrap().faults.push(Fault { operations: at, survival, place, what });
                     }
                 }
@@ -193,6 +196,12 @@ fn check_one(run: &dyn Run, image: &Image, at: usize, thorough: bool) -> Result<
     image.write(dir.path()).map_err(|error| error.to_string())?;
     let checked = catch_unwind(AssertUnwindSafe(|| run.check(dir.path(), at, thorough)));
     checked.map_err(|_| BROKEN.with(std::cell::RefCell::take))
+}
+
+/// For a person to look at.
+fn keep(image: &Image) -> String {
+    let kept = scratch().and_then(|dir| image.write(dir.path()).map(|()| dir.keep()));
+    kept.map_or_else(|error| error.to_string(), |path| path.display().to_string())
 }
 
 /// In memory, where there is such a place: syncs cost nothing there.

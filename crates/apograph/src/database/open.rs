@@ -188,7 +188,23 @@ pub(crate) fn open_stores(
             .map(Arc::new)
             .map_err(|error| OpenError::Store { partition, error })
     };
-    file.partitions.all().map(open).collect()
+    let stores = file.partitions.all().map(open).collect::<Result<_, _>>()?;
+    sync_names(path, file)?;
+    Ok(stores)
+}
+
+/// The names of folders that may have been made just now are on disk before anything in them counts: a store that a power
+/// cut took is not missed, where its journal still has everything, but it is by readers of a copy that synchronizes.
+fn sync_names(path: &Path, file: &DatabaseFile) -> Result<(), FolderError> {
+    let sync =
+        |folder: &Path| fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(disk(folder));
+    for partition in file.partitions.all() {
+        let home = partition_home(path, partition);
+        sync(&home.join("store"))?;
+        sync(&home)?;
+    }
+    sync(&path.join("partitions"))?;
+    sync(path)
 }
 
 fn identity(file: &DatabaseFile, partition: PartitionId) -> Identity {
