@@ -29,6 +29,9 @@ struct CrashPoints {
     /// Of the database; without any, one and three
     #[arg(long, value_name = "N")]
     partitions: Vec<u16>,
+    /// How long the script is: four have everything, two come without purges of large contents and without restores
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    rounds: usize,
     /// Chooses what survives, where there is a choice
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -62,7 +65,8 @@ fn main() -> ExitCode {
     let mut is_well = true;
     for victim in victims {
         for &partitions in &partitions {
-            let plan = Plan { victim, partitions, seed: arguments.seed, only: arguments.only, threads };
+            let (rounds, seed, only) = (arguments.rounds, arguments.seed, arguments.only);
+            let plan = Plan { victim, partitions, rounds, seed, only, threads };
             match crash::run(plan) {
                 Ok(figures) => {
                     show(plan, &figures);

@@ -189,12 +189,17 @@ fn bytes_altered_behind_the_back_of_a_copy() {
     edit(&primary, &["put", "/media/film", &file.to_string_lossy(), "--publish"]);
     edit(&primary, &["put", "/media/text", "--property", "a=1"]);
     arrived(&primary, &replica);
+    // It would mend itself as soon as somebody reads what is damaged.
+    edit(&replica, &["pause"]);
     replica.stop();
     alter(&replica.folder);
     replica.start();
     replica.wait();
 
     // Digests cover names, and the names are what they were.
+    let verify = |here: &Server, there: &Server, more: &[&str]| {
+        verify(here, there, &[more, &["--wait", "1"]].concat())
+    };
     assert_eq!(verify(&primary, &replica, &[]).0, 0);
     for more in [&["--thorough"][..], &["--prefix", "/media/", "--thorough"], &["--document", "/media/film"]]
     {

@@ -40,6 +40,8 @@ pub struct Plan {
     pub victim: Victim,
     /// Of the database.
     pub partitions: u16,
+    /// How long the script is.
+    pub rounds: usize,
     /// Chooses what survives, where there is a choice.
     pub seed: u64,
     /// Only the crash after so many operations.
@@ -91,7 +93,7 @@ pub fn run(plan: Plan) -> Result<Figures, std::io::Error> {
     let disk = Disk::new();
     let mount_point = tempfile::tempdir()?;
     let mounted = disk.mount(mount_point.path())?;
-    let script = Script::new();
+    let script = Script::new(plan.rounds);
     let run: Box<dyn Run> = match plan.victim {
         Victim::Primary => Box::new(servers::Edited::new(plan, &disk, mount_point.path(), &script)),
         Victim::Replica | Victim::Staging => {

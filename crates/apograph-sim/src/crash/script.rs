@@ -43,10 +43,10 @@ pub struct Script(pub Vec<Step>);
 const NAMES: [&str; 9] = ["/a", "/b", "/c/1", "/c/2", "/d", "/e", "/f", "/g", "/h"];
 
 impl Script {
-    /// Some seventy transactions, four restarts, two rests.
-    pub fn new() -> Script {
+    /// Eleven to thirteen transactions and a restart in each round; four rounds have everything.
+    pub fn new(rounds: usize) -> Script {
         let mut steps = Vec::new();
-        for round in 0..4 {
+        for round in 0..rounds {
             for (index, name) in NAMES.iter().enumerate() {
                 let mut changes = vec![(*name, Do::Put(text(round, index)))];
                 if (index + round) % 3 == 0 {
@@ -60,7 +60,7 @@ impl Script {
                 }
                 steps.push(Step::Commit(changes));
             }
-            steps.extend(match round {
+            steps.extend(match round % 4 {
                 0 => vec![one("/large", Do::PutLarge(1_300_000)), one("/large", Do::Publish), Step::Rest],
                 1 => vec![
                     one("/a", Do::Withdraw),
@@ -83,12 +83,6 @@ impl Script {
         steps.push(one("/last", Do::Put("the last".into())));
         steps.push(Step::Rest);
         Script(steps)
-    }
-}
-
-impl Default for Script {
-    fn default() -> Script {
-        Script::new()
     }
 }
 
