@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use apograph::database::roles::{Block, EpochStart, Promote, RoleError};
 use apograph::error::{CommitError, TakeError};
-use apograph::format::{Frame, PartitionId, Position, Timestamp, Token};
+use apograph::format::{Frame, PartitionId, Position, Timestamp, Token, View};
 use apograph::read::Which;
 use apograph::status::ServerIdentity;
+use apograph::synchronize::SnapshotError;
 use apograph::{Database, OpenError, Operation, Role, Transaction};
 use bytes::BytesMut;
 use serde_json::{Value, json};
@@ -396,6 +397,9 @@ fn lower_epochs_are_refused() {
     assert!(old.alarms().is_empty());
     assert!(matches!(old.commit(transaction([put("/x", "x")])), Err(CommitError::ReadOnly(_))));
     assert_eq!(old.primary_url(), replica.primary_url());
+    // What was cut off goes no further, not to a copy that synchronizes either.
+    let refused = old.snapshot(View::Full, Timestamp::ZERO).unwrap_err();
+    assert!(matches!(refused, SnapshotError::Stopped { .. }), "{refused}");
     // It is a copy that has to synchronize: the new primary does not know where it is.
     let (partition, from, _) = old.resume().remove(0);
     assert!(replica.feed(partition, old.view(), from, None).is_err());

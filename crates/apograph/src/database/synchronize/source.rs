@@ -123,6 +123,11 @@ impl Database {
         let taken = self.on_worker(move |worker| worker.snapshot(view, above));
         let Taken { at, reads_at, places } =
             taken.map_err(|error| SnapshotError::Stopped { reason: error.to_string() })??;
+        if self.shared.file().is_cut(self.epoch(), at) {
+            let reason =
+                "it holds history that a later epoch cut off, and has to synchronize itself".to_owned();
+            return Err(SnapshotError::Stopped { reason });
+        }
         // Trees are read from the past, beside the worker: commits do not wait for them.
         let mut partitions = Vec::with_capacity(places.len());
         for place in places {
