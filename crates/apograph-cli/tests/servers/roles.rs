@@ -121,6 +121,10 @@ fn to_and_fro(partitions: u16) {
     });
     // An even number of times: the first one is primary again.
     eventually("all follow", || [&replica, &second, &staging].into_iter().all(follows));
+    // Who gave its role back follows, and says nothing any more of a link to the one it follows.
+    let links = json(&replica, &["links"]);
+    let to_primary = |link: &Value| link["direction"] == "out" && link["peer"]["name"] == primary.name;
+    assert!(!links.as_array().unwrap().iter().any(to_primary), "{links}");
     check_copies(&primary, &[&replica, &second], &staging);
     let client = primary.client("reader");
     for (writer, (count, _)) in written.iter().enumerate() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use apograph::Role;
 use apograph::status::{DatabaseStatus, PartitionStatus};
 use apograph_client::types::{
     LinkDirection, LinkForecast, LinkLag, LinkPartition, LinkPeer, LinkReport, LinkState, LinkStatus,
@@ -129,7 +130,14 @@ impl Board {
     /// Links out of this server, of one database.
     pub(crate) fn outbound(&self, database: &DatabaseStatus, now_us: i64) -> Vec<LinkStatus> {
         let outbound = locked(&self.outbound);
-        let of_database = outbound.iter().filter(|((name, _), _)| *name == database.name);
+        // A copy that became the primary follows nobody.
+        let follows = |reported: &Reported| {
+            database.role == Role::Primary
+                || reported.report.server.url.is_none()
+                || reported.report.server.url != database.primary_url
+        };
+        let of_database =
+            outbound.iter().filter(|((name, _), reported)| *name == database.name && follows(reported));
         of_database.map(|(_, reported)| reported.status(database, now_us)).collect()
     }
 }
