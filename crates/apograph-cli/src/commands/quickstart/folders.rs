@@ -61,6 +61,17 @@ impl Layout {
         let [primary, ..] = &self.servers;
         primary
     }
+
+    /// The server that takes edits comes first. Roles may have changed since the folders were made; names stay.
+    pub(super) async fn put_primary_first(&mut self, database: &str) -> Result<(), Failure> {
+        let status = self.primary().admin()?.status().await?;
+        let url = status.databases.into_iter().find(|of| of.name == database).and_then(|of| of.primary_url);
+        let [first, second, _] = &mut self.servers;
+        if url == Some(second.url()) {
+            std::mem::swap(first, second);
+        }
+        Ok(())
+    }
 }
 
 impl Place {

@@ -48,11 +48,11 @@ impl Quickstart {
         // What a copy meets before its source is up is no news here.
         start_log(global.output, "error");
         let mut interruption = Interruption::new()?;
-        let layout = Layout::prepare(&self.dir, self.port_base, PORT_BASE, &global.database)?;
+        let mut layout = Layout::prepare(&self.dir, self.port_base, PORT_BASE, &global.database)?;
         let shutdown = CancellationToken::new();
         let mut servers = Servers::start(&layout, &shutdown).await?;
         let outcome = tokio::select! {
-            outcome = self.show(&global, &layout) => outcome,
+            outcome = self.show(&global, &mut layout) => outcome,
             outcome = servers.failed() => outcome,
             () = interruption.wait() => Err(Failure::Interrupted),
         };
@@ -71,7 +71,8 @@ impl Quickstart {
     }
 
     /// Content in, copies up to date, everything printed.
-    async fn show(&self, global: &Global, layout: &Layout) -> Result<(), Failure> {
+    async fn show(&self, global: &Global, layout: &mut Layout) -> Result<(), Failure> {
+        layout.put_primary_first(&global.database).await?;
         let client = layout.primary().admin()?;
         let imported = match &self.import {
             None => content::sample(&client, &global.database).await?,
