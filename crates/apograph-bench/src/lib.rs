@@ -21,4 +21,5 @@ pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod runs;
+pub mod speed;
 pub mod writer;

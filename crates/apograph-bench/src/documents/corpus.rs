@@ -44,6 +44,11 @@ impl Corpus {
         assert!(!chapters.is_empty(), "there is no text to make documents of");
         Corpus { chapters }
     }
+
+    /// All paragraphs, in their order.
+    pub fn paragraphs(&self) -> impl Iterator<Item = &str> {
+        self.chapters.iter().flat_map(|chapter| chapter.paragraphs.iter().map(String::as_str))
+    }
 }
 
 fn own_documents() -> Vec<(String, Vec<u8>)> {
