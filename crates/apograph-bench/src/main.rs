@@ -9,9 +9,9 @@ use apograph_bench::documents::{Corpus, Documents};
 use apograph_bench::figures::Report;
 use apograph_bench::load::load;
 use apograph_bench::runs::{Run, Scale, Stage};
+use apograph_bench::speed::{self, Peer, Settings, Texts, Workload};
 use apograph_client::client::ClientSettings;
 use apograph_client::{Client, Secret};
-use apograph_bench::speed::{self, Peer, Settings, Texts, Workload};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Documents of real text in any number, and runs of synchronization with real processes.
@@ -244,8 +244,17 @@ impl Speed {
             Output::Json => println!("{}", serde_json::to_string(sample).expect("a sample is plain data")),
             Output::Text => println!(
                 "{:<44} {:<9} {:>9.2} {:<9} p50 {:>6.2} ms  p99 {:>7.2} ms  cpu % client {:>3.0} primary {:>3.0} replicas {:>3.0}  MiB {:.0} {:.0}",
-                sample.what, sample.peer, sample.value, sample.unit, more.p50_ms, more.p99_ms,
-                more.client_percent, more.primary_percent, more.replicas_percent, more.primary_mib, more.replicas_mib,
+                sample.what,
+                sample.peer,
+                sample.value,
+                sample.unit,
+                more.p50_ms,
+                more.p99_ms,
+                more.client_percent,
+                more.primary_percent,
+                more.replicas_percent,
+                more.primary_mib,
+                more.replicas_mib,
             ),
         }
     }

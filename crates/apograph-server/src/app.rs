@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -11,9 +12,10 @@ use apograph::{Database, Folder, Role};
 
 use crate::backups::Backups;
 use crate::clock;
-use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX};
+use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX, WORK_HERE_BYTES_MAX};
 use crate::links::{Board, Orders, Windows};
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::problem::{self, Answer, Code, Refused};
 use crate::roles::Roles;
 use crate::tokens::Tokens;
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     /// Microseconds since 1970.
     pub(crate) started: i64,
     databases: RwLock<BTreeMap<String, Option<Database>>>,
+    pace: Pace,
     blocking: Arc<Semaphore>,
     memory: Arc<Semaphore>,
 }
@@ -74,6 +77,7 @@ impl App {
             tasks: TaskTracker::new(),
             started: clock::now_us(),
             databases: RwLock::new(databases),
+            pace: Pace::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_READS_MAX)),
             memory: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
         }))
@@ -144,6 +148,37 @@ impl App {
             Ok(outcome) => outcome.map_err(Refused::from),
             Err(error) => Err(problem::failed(&error)),
         }
+    }
+
+    /// Runs what takes long only when there are many bytes to work through: here, or on a thread for it.
+    pub(crate) async fn working_through<T, E, F>(&self, bytes: usize, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        Refused: From<E>,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        if bytes <= WORK_HERE_BYTES_MAX {
+            return work().map_err(Refused::from);
+        }
+        self.blocking(work).await
+    }
+
+    /// Looks at a few places of a store: here while that is quick, else on a thread for it.
+    pub(crate) async fn looking<T, E, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        Refused: From<E>,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        if !self.pace.is_quick() {
+            return self.blocking(work).await;
+        }
+        let begun = Instant::now();
+        let found = work();
+        self.pace.took(begun.elapsed());
+        found.map_err(Refused::from)
     }
 
     /// Memory for a part of a body, given back when dropped.

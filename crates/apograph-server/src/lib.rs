@@ -5,6 +5,7 @@
 //! [`limits`]. Several servers may run in one process: there is no global state.
 
 pub mod limits;
+mod pace;
 pub mod problem;
 pub mod routes;
 pub mod serve;

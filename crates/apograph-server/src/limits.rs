@@ -12,6 +12,9 @@ pub const REPORT_BYTES_MAX: usize = 256 << 10;
 pub const ORDER_BYTES_MAX: usize = 4 << 10;
 /// JSON bodies held in memory at once, over all requests: what is beyond is told to come back.
 pub const BODIES_BYTES_MAX: usize = 128 << 20;
+/// Parsing and hashing more than this takes long enough to leave the async threads alone; less takes less than the way
+/// to another thread and back.
+pub const WORK_HERE_BYTES_MAX: usize = 64 << 10;
 /// A text content is put into the answer of `documents` up to this size; clients that want more read `contents`.
 pub const INLINE_CONTENT_BYTES_MAX: u64 = 1 << 20;
 /// An upload goes to the disk in pieces of about this size: few enough switches to a blocking thread, little memory.
@@ -48,6 +51,10 @@ pub const HISTORY_MOVES_MAX: usize = 100;
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Reads that block a thread at once; more wait their turn.
 pub const BLOCKING_READS_MAX: usize = 64;
+/// A look into a store that takes longer than this went to the disk.
+pub const LOOK_QUICK_MAX: Duration = Duration::from_millis(1);
+/// After one that did, looks happen on threads of their own for this long.
+pub const LOOKS_ELSEWHERE: Duration = Duration::from_millis(100);
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 64;
 /// Bytes of one request's head. A URI of 1,024 bytes takes 3,072 when every byte is percent-encoded.

@@ -69,6 +69,10 @@ impl Store {
 
     /// Is the content in this partition, and does a document name it? Then a new version need not bring it again.
     pub fn has_content(&self, hash: &Hash, at: Timestamp) -> Result<bool, StoreError> {
+        // Mostly it is new. The look at one key is cheap then, the search for references is not.
+        if self.engine.get(Space::Bodies, &keys::content(hash), u64::MAX >> 1)?.is_none() {
+            return Ok(false);
+        }
         let mut references = self.engine.range(Space::Documents, &keys::references(hash), at.0);
         references.next().transpose().map(|named| named.is_some()).map_err(StoreError::from)
     }

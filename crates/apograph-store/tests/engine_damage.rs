@@ -19,13 +19,18 @@ fn value(number: u64) -> String {
     format!("value {number} with some words that compress, some words that compress")
 }
 
+/// Every other body stands apart.
+fn body(number: u64) -> String {
+    value(number).repeat(if number % 2 == 0 { 1 } else { 5 })
+}
+
 /// A store of a few tables on two levels.
 fn write_store(folder: &Path) {
     let engine = Lsm::open(folder, &LsmOptions::default()).unwrap();
     for number in 0..KEYS {
         let mut batch = Batch::new();
         batch.put(key(number * 7 % KEYS), value(number * 7 % KEYS));
-        batch.put_body(format!("hash-{number}"), value(number));
+        batch.put_body(format!("hash-{number}"), body(number));
         engine.write(&batch, number + 1).unwrap();
         if number % 80 == 79 {
             engine.flush().unwrap();
@@ -44,7 +49,7 @@ fn read_all(folder: &Path) -> Result<(), EngineError> {
         let found = engine.get(Space::Documents, key(number).as_bytes(), KEYS)?;
         assert_eq!(found.as_deref(), Some(value(number).as_bytes()), "{}", key(number));
         let found = engine.get(Space::Bodies, format!("hash-{number}").as_bytes(), KEYS)?;
-        assert_eq!(found.as_deref(), Some(value(number).as_bytes()), "body {number}");
+        assert_eq!(found.as_deref(), Some(body(number).as_bytes()), "body {number}");
     }
     let mut count = 0;
     for entry in engine.range(Space::Documents, &KeyRange::all(), KEYS) {
@@ -113,7 +118,9 @@ fn step(length: usize) -> usize {
 /// Tables and manifests; the header file and the lock have their own tests.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for name in ["documents", "bodies", "documents/tables", "bodies/tables"] {
+    for name in
+        ["documents", "bodies", "values"].iter().flat_map(|tree| [tree.to_string(), format!("{tree}/tables")])
+    {
         let entries = fs::read_dir(folder.join(name)).unwrap().map(|entry| entry.unwrap().path());
         found.extend(entries.filter(|path| path.is_file()));
     }

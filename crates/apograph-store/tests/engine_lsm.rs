@@ -8,7 +8,12 @@ use apograph_store::engine::{
 };
 
 fn open(folder: &Path) -> Lsm {
-    Lsm::open(folder, &LsmOptions::default()).unwrap()
+    Lsm::open(folder, &options()).unwrap()
+}
+
+/// Bodies stand apart from a few bytes on.
+fn options() -> LsmOptions {
+    LsmOptions { apart_bytes: 6, ..LsmOptions::default() }
 }
 
 fn put(engine: &Lsm, key: &str, value: &str, at: u64) {
@@ -121,8 +126,7 @@ fn replay_over_bodies_that_are_ahead_gives_the_same_store() {
 #[test]
 fn erased_bytes_are_in_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let options =
-        LsmOptions { compression: apograph_store::engine::Compression::None, ..LsmOptions::default() };
+    let options = LsmOptions { compression: apograph_store::engine::Compression::None, ..options() };
     let engine = Lsm::open(folder.path(), &options).unwrap();
     for at in 1..200 {
         let mut batch = Batch::new();
@@ -144,6 +148,84 @@ fn erased_bytes_are_in_no_file() {
     assert_eq!(engine.get(Space::Bodies, b"body-31", 0).unwrap(), None);
     assert_eq!(get(&engine, "head-32", 150).as_deref(), Some("title-132"), "history of others is kept");
     assert_eq!(engine.persisted(), Some(199));
+}
+
+/// What was purged and came again in between is gone as well, whatever points to it now.
+#[test]
+fn a_body_that_was_written_twice_is_erased_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    for at in [1, 2] {
+        let mut batch = Batch::new();
+        batch.put_body("hash", "a body apart");
+        engine.write(&batch, at).unwrap();
+        engine.flush().unwrap();
+        merge(&engine);
+    }
+    assert_eq!(engine.erase(&[(Space::Bodies, b"hash")]).unwrap(), Erased::Done);
+    assert_eq!(files_with(folder.path(), b"a body apart"), Vec::<String>::new());
+    assert_eq!(engine.get(Space::Bodies, b"hash", 0).unwrap(), None);
+}
+
+/// The point of keeping values apart: a table of them is written once, however much comes later.
+#[test]
+fn values_are_written_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let tables = || {
+        let names = fs::read_dir(folder.path().join("values/tables")).unwrap();
+        names.map(|entry| entry.unwrap().file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let mut before = tables();
+    for round in 0..20 {
+        let mut batch = Batch::new();
+        for number in 0..50_u64 {
+            // Hashes come in no order.
+            let hash = (round * 50 + number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            batch.put_body(hash.to_be_bytes().to_vec(), format!("value {number} of round {round}"));
+        }
+        engine.write(&batch, round + 1).unwrap();
+        engine.flush().unwrap();
+        merge(&engine);
+        let now = tables();
+        assert!(now.is_superset(&before), "round {round}: {before:?} became {now:?}");
+        assert_eq!(now.len(), before.len() + 1, "round {round}");
+        before = now;
+    }
+    let found = engine.range(Space::Bodies, &KeyRange::all(), 0).map(Result::unwrap).count();
+    assert_eq!(found, 1000);
+}
+
+/// A store of the format before has all bodies in the index, and no folder of values.
+#[test]
+fn a_store_of_the_format_before_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let all_in_the_index = LsmOptions { apart_bytes: usize::MAX, ..options() };
+    let engine = Lsm::open(folder.path(), &all_in_the_index).unwrap();
+    let write = |engine: &Lsm, key: &str, at| {
+        let mut batch = Batch::new();
+        batch.put_body(key.to_owned(), format!("the body of {key}"));
+        engine.write(&batch, at).unwrap();
+        engine.flush().unwrap();
+    };
+    write(&engine, "old", 1);
+    drop(engine);
+    fs::remove_dir_all(folder.path().join("values")).unwrap();
+    let again = || Lsm::open(folder.path(), &options());
+    assert!(matches!(again(), Err(EngineError::Damaged { .. })), "in this format the folder must be there");
+
+    let body = "apograph-store 1\nstate ready\nhorizon 0\n";
+    let header = format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    fs::write(folder.path().join("header"), header).unwrap();
+    let engine = again().unwrap();
+    write(&engine, "new", 2);
+    drop(engine);
+    assert!(fs::read_to_string(folder.path().join("header")).unwrap().starts_with("apograph-store 2\n"));
+    let engine = again().unwrap();
+    for key in ["old", "new"] {
+        let found = engine.get(Space::Bodies, key.as_bytes(), 0).unwrap().unwrap();
+        assert_eq!(found, format!("the body of {key}"));
+    }
 }
 
 #[test]
@@ -232,10 +314,10 @@ fn a_folder_has_one_user_and_one_format() {
 
     let header = folder.path().join("header");
     let was = fs::read(&header).unwrap();
-    assert_eq!(String::from_utf8_lossy(&was), "apograph-store 1\nstate ready\nhorizon 9\ncrc32c 0d9c553c\n");
-    let body = "apograph-store 2\nsomething else\n";
+    assert_eq!(String::from_utf8_lossy(&was), "apograph-store 2\nstate ready\nhorizon 9\ncrc32c c6a0645f\n");
+    let body = "apograph-store 3\nsomething else\n";
     fs::write(&header, format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))).unwrap();
-    assert!(matches!(again(), Err(EngineError::Format { found, supported: 1, .. }) if found == "2"));
+    assert!(matches!(again(), Err(EngineError::Format { found, supported: 2, .. }) if found == "3"));
     for damaged in [&was[1..], &was[..20], b"", b"crc32c 00000000\n"] {
         fs::write(&header, damaged).unwrap();
         assert!(matches!(again(), Err(EngineError::Damaged { .. })));

@@ -173,10 +173,18 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Half of the bodies stand apart, half do not.
+const APART_BYTES: usize = 20;
+
 /// A memtable so small that `maintain` flushes after a few writes.
 fn open(folder: &std::path::Path) -> Lsm {
-    Lsm::open(folder, &LsmOptions { memtable_bytes: 500, cache_bytes: 1 << 20, ..LsmOptions::default() })
-        .unwrap()
+    let options = LsmOptions {
+        memtable_bytes: 500,
+        cache_bytes: 1 << 20,
+        apart_bytes: APART_BYTES,
+        ..LsmOptions::default()
+    };
+    Lsm::open(folder, &options).unwrap()
 }
 
 fn documents(engine: &dyn Engine, at: u64) -> Vec<(Bytes, Bytes)> {
@@ -197,7 +205,8 @@ fn batch(documents: &[(u8, Option<u16>)], bodies: &[u8]) -> Batch {
     }
     for number in bodies {
         // Write-once: the value follows from the key.
-        batch.put_body(key(*number).to_vec(), vec![*number; 20]);
+        let bytes = if number % 2 == 0 { APART_BYTES } else { APART_BYTES - 1 };
+        batch.put_body(key(*number).to_vec(), vec![*number; bytes]);
     }
     batch
 }

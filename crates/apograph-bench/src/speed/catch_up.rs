@@ -8,7 +8,12 @@ use super::usage::Usage;
 use super::{Run, SpeedError, Told};
 
 impl Run<'_> {
-    pub(super) async fn catch_up(&self, what: &str, empty: bool, told: Told<'_>) -> Result<Vec<Outcome>, SpeedError> {
+    pub(super) async fn catch_up(
+        &self,
+        what: &str,
+        empty: bool,
+        told: Told<'_>,
+    ) -> Result<Vec<Outcome>, SpeedError> {
         let what = format!("{what} of {} documents", self.settings.documents);
         let mut samples = Vec::new();
         for _ in 0..self.settings.repetitions {

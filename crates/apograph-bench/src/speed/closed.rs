@@ -28,7 +28,12 @@ pub(super) enum Kind {
 }
 
 impl Run<'_> {
-    pub(super) async fn closed(&self, what: &str, kind: Kind, told: Told<'_>) -> Result<Vec<Outcome>, SpeedError> {
+    pub(super) async fn closed(
+        &self,
+        what: &str,
+        kind: Kind,
+        told: Told<'_>,
+    ) -> Result<Vec<Outcome>, SpeedError> {
         let mut clusters = Vec::new();
         for peer in &self.settings.peers {
             let mut next = 0;
@@ -133,7 +138,12 @@ impl Run<'_> {
     }
 
     /// Writes this many documents, in transactions, by a few clients.
-    pub(super) async fn load(&self, cluster: &Cluster, next: &mut u64, documents: u64) -> Result<(), SpeedError> {
+    pub(super) async fn load(
+        &self,
+        cluster: &Cluster,
+        next: &mut u64,
+        documents: u64,
+    ) -> Result<(), SpeedError> {
         let end = *next + documents;
         let at = Cell::new(*next);
         let mut loops = Vec::new();

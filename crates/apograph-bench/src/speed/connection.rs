@@ -35,19 +35,25 @@ impl Connection {
         match self {
             Connection::Http(http, Dialect::Apograph) => {
                 let line = format!("PUT /v1/databases/main/documents/{}", key(number));
-                let answer = http.send(&line, Some(texts.request(number)), Some("apograph-token")).await?;
+                let answer = http.send(&line, Some(&texts.request(number)), Some("apograph-token")).await?;
                 written(answer)
             }
             Connection::Http(http, Dialect::Floor) => {
                 let line = format!("PUT /{}", key(number));
-                written(http.send(&line, Some(texts.request(number)), None).await?)
+                written(http.send(&line, Some(&texts.request(number)), None).await?)
             }
-            Connection::Postgres(session) => session.put(&key(number), texts.request(number)).await.map(|()| None),
+            Connection::Postgres(session) => {
+                session.put(&key(number), &texts.request(number)).await.map(|()| None)
+            }
         }
     }
 
     /// Saves many documents in one transaction.
-    pub(super) async fn put_many(&mut self, texts: &Texts, numbers: Range<u64>) -> Result<Written, SpeedError> {
+    pub(super) async fn put_many(
+        &mut self,
+        texts: &Texts,
+        numbers: Range<u64>,
+    ) -> Result<Written, SpeedError> {
         match self {
             Connection::Http(http, Dialect::Apograph) => {
                 let body = texts.transaction(numbers);
@@ -82,7 +88,9 @@ impl Connection {
             let line = format!("GET /v1/databases/main/documents/{}?at_least={token}", key(number));
             return match found(http.send(&line, None, None).await?)? {
                 true => Ok(()),
-                false => Err(SpeedError::Refused("the replica has the token, and not the document".to_owned())),
+                false => {
+                    Err(SpeedError::Refused("the replica has the token, and not the document".to_owned()))
+                }
             };
         }
         while !self.get(number).await? {

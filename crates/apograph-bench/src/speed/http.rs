@@ -36,13 +36,19 @@ impl Http {
     pub(super) async fn connect(port: u16, token: Option<&str>) -> io::Result<Http> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let authorization =
+            token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let headers = format!("Host: 127.0.0.1:{port}\r\n{authorization}");
         Ok(Http { stream, arrived: BytesMut::new(), request: Vec::new(), headers })
     }
 
     /// Sends a request and takes its answer. `wanted` is the lower-case name of a header of the answer.
-    pub(super) async fn send(&mut self, line: &str, body: Option<&[u8]>, wanted: Option<&str>) -> io::Result<HttpAnswer> {
+    pub(super) async fn send(
+        &mut self,
+        line: &str,
+        body: Option<&[u8]>,
+        wanted: Option<&str>,
+    ) -> io::Result<HttpAnswer> {
         self.request.clear();
         self.request.extend_from_slice(line.as_bytes());
         self.request.extend_from_slice(b" HTTP/1.1\r\n");

@@ -18,7 +18,12 @@ use super::{Run, SpeedError, Told};
 const CLIENTS: u32 = 32;
 
 impl Run<'_> {
-    pub(super) async fn lag(&self, what: &str, replicas: usize, told: Told<'_>) -> Result<Vec<Outcome>, SpeedError> {
+    pub(super) async fn lag(
+        &self,
+        what: &str,
+        replicas: usize,
+        told: Told<'_>,
+    ) -> Result<Vec<Outcome>, SpeedError> {
         let mut clusters = Vec::new();
         for peer in &self.settings.peers {
             let mut next = 0;
@@ -32,12 +37,19 @@ impl Run<'_> {
             for _ in 0..self.settings.repetitions {
                 for (peer, cluster, next) in &mut clusters {
                     let more = self.lag_turn(cluster, replicas, *rate, next).await?;
-                    let sample = Sample { what: what.clone(), peer: peer.name(), value: more.p50_ms, unit: "ms (p50)", more };
+                    let sample = Sample {
+                        what: what.clone(),
+                        peer: peer.name(),
+                        value: more.p50_ms,
+                        unit: "ms (p50)",
+                        more,
+                    };
                     told(&sample);
                     samples.push(sample);
                 }
             }
-            let tail = |sample: &Sample| Sample { value: sample.more.p99_ms, unit: "ms (p99)", ..sample.clone() };
+            let tail =
+                |sample: &Sample| Sample { value: sample.more.p99_ms, unit: "ms (p99)", ..sample.clone() };
             let tails = samples.iter().map(tail).collect();
             outcomes.push(Outcome { what: what.clone(), samples });
             outcomes.push(Outcome { what, samples: tails });

@@ -101,7 +101,9 @@ pub async fn measure(
     let run = Run { settings, texts };
     match workload {
         Workload::Commits => run.closed("W1 commits", closed::Kind::Put, &mut told).await,
-        Workload::Transactions => run.closed("W1b documents in transactions of 100", closed::Kind::PutMany, &mut told).await,
+        Workload::Transactions => {
+            run.closed("W1b documents in transactions of 100", closed::Kind::PutMany, &mut told).await
+        }
         Workload::Reads => run.closed("W6 reads of a replica", closed::Kind::Get, &mut told).await,
         Workload::Lag => run.lag("W2 lag", 1, &mut told).await,
         Workload::Copies => run.lag("W5 lag", settings.copies, &mut told).await,

@@ -127,7 +127,8 @@ mod tests {
     fn the_ratio_is_of_turns_that_stood_beside_each_other() {
         let (ours, theirs) = (Peer::Apograph, Peer::Floor);
         // The machine halved its speed for the last two turns: each pair has the same ratio.
-        let values = [(ours, 50.0), (theirs, 100.0), (ours, 25.0), (theirs, 50.0), (ours, 24.0), (theirs, 48.0)];
+        let values =
+            [(ours, 50.0), (theirs, 100.0), (ours, 25.0), (theirs, 50.0), (ours, 24.0), (theirs, 48.0)];
         let samples = values.map(|(peer, value)| sample(peer, value)).to_vec();
         let outcome = Outcome { what: "x".into(), samples };
         assert_eq!(outcome.ratio(theirs), Some(0.5));

@@ -86,7 +86,8 @@ impl Cluster {
         match &mut self.nodes {
             Nodes::Apograph(servers) => {
                 let name = NAMES[servers.len()];
-                let replica = Server::init(&self.root, name, "replica", Some((&servers[0], "link-replica")), 1);
+                let replica =
+                    Server::init(&self.root, name, "replica", Some((&servers[0], "link-replica")), 1);
                 replica.start();
                 servers.push(replica);
             }
@@ -126,8 +127,15 @@ impl Cluster {
     pub(super) async fn connect(&self, node: usize) -> Result<Connection, SpeedError> {
         Ok(match &self.nodes {
             Nodes::Apograph(servers) => {
-                let token = std::fs::read_to_string(servers[node].token(if node == 0 { "editor" } else { "reader" }))?;
-                Connection::Http(Http::connect(servers[node].port, Some(token.trim())).await?, Dialect::Apograph)
+                let token = std::fs::read_to_string(servers[node].token(if node == 0 {
+                    "editor"
+                } else {
+                    "reader"
+                }))?;
+                Connection::Http(
+                    Http::connect(servers[node].port, Some(token.trim())).await?,
+                    Dialect::Apograph,
+                )
             }
             Nodes::Floor(nodes) => {
                 Connection::Http(Http::connect(nodes[node].port, None).await?, Dialect::Floor)
@@ -156,7 +164,9 @@ impl Cluster {
     pub fn processes(&self) -> (Vec<u32>, Vec<u32>) {
         let mut all: Vec<u32> = match &self.nodes {
             Nodes::Apograph(servers) => servers.iter().filter_map(Server::process_id).collect(),
-            Nodes::Floor(nodes) => nodes.iter().filter_map(|node| Some(node.process.as_ref()?.id())).collect(),
+            Nodes::Floor(nodes) => {
+                nodes.iter().filter_map(|node| Some(node.process.as_ref()?.id())).collect()
+            }
             Nodes::Postgres(postgres) => postgres.processes(),
         };
         let replicas = all.split_off(1.min(all.len()));

@@ -52,7 +52,11 @@ impl Postgres {
         }
         let postgres = Postgres { root, ports: vec![free_port()?] };
         let made = postgres.folder(0);
-        done(program("initdb").args(["-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C", "-U", USER, "-D"]).arg(made))?;
+        done(
+            program("initdb")
+                .args(["-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C", "-U", USER, "-D"])
+                .arg(made),
+        )?;
         postgres.configure(0)?;
         postgres.boot(0)?;
         Ok(postgres)
@@ -68,7 +72,9 @@ impl Postgres {
                 Err(_) => tokio::time::sleep(super::LOOK_AGAIN).await,
             }
         };
-        client.batch_execute("create table docs (key text collate \"C\" primary key, doc text not null)").await?;
+        client
+            .batch_execute("create table docs (key text collate \"C\" primary key, doc text not null)")
+            .await?;
         Ok(())
     }
 
@@ -78,7 +84,19 @@ impl Postgres {
         self.ports.push(free_port()?);
         let slot = format!("slot{node}");
         let mut backup = program("pg_basebackup");
-        backup.args(["-h", "127.0.0.1", "-U", USER, "-R", "-X", "stream", "-C", "-S", &slot, "--checkpoint=fast"]);
+        backup.args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            USER,
+            "-R",
+            "-X",
+            "stream",
+            "-C",
+            "-S",
+            &slot,
+            "--checkpoint=fast",
+        ]);
         done(backup.args(["-p", &self.ports[0].to_string(), "-D"]).arg(self.folder(node)))?;
         self.configure(node)?;
         self.boot(node)
@@ -87,7 +105,12 @@ impl Postgres {
     /// Starts a node, and does not wait for it.
     pub(super) fn boot(&self, node: usize) -> Result<(), SpeedError> {
         let mut start = program("pg_ctl");
-        start.arg("-D").arg(self.folder(node)).arg("-l").arg(self.root.join(format!("log{node}"))).args(["-W", "start"]);
+        start
+            .arg("-D")
+            .arg(self.folder(node))
+            .arg("-l")
+            .arg(self.root.join(format!("log{node}")))
+            .args(["-W", "start"]);
         done(&mut start)
     }
 
@@ -113,7 +136,8 @@ impl Postgres {
     pub(super) async fn connect(&self, node: usize) -> Result<Session, SpeedError> {
         let client = self.client(node).await?;
         let insert = client.prepare("insert into docs values ($1, $2)").await?;
-        let insert_many = client.prepare("insert into docs select * from unnest($1::text[], $2::text[])").await?;
+        let insert_many =
+            client.prepare("insert into docs select * from unnest($1::text[], $2::text[])").await?;
         let select = client.prepare("select doc from docs where key = $1").await?;
         Ok(Session { client, insert, insert_many, select })
     }
@@ -165,8 +189,8 @@ impl Session {
     /// Saves many in one transaction.
     pub(super) async fn put_many(&self, texts: &Texts, numbers: Range<u64>) -> Result<(), SpeedError> {
         let keys: Vec<String> = numbers.clone().map(key).collect();
-        let documents = numbers.map(|number| std::str::from_utf8(texts.request(number)));
-        let documents = documents.collect::<Result<Vec<&str>, _>>().map_err(std::io::Error::other)?;
+        let documents = numbers.map(|number| String::from_utf8(texts.request(number)));
+        let documents = documents.collect::<Result<Vec<String>, _>>().map_err(std::io::Error::other)?;
         self.client.execute(&self.insert_many, &[&keys, &documents]).await?;
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Documents of about 2 KiB of real text, and the requests that carry them.
 
-use bytes::Bytes;
 use serde_json::json;
 
 use super::floor::push_pair;
@@ -8,14 +7,23 @@ use crate::documents::Corpus;
 
 /// Bytes of a document's text, at least; one paragraph more than that is cut off.
 const TEXT_BYTES: usize = 2000;
-/// Distinct texts; document `n` has text `n` modulo this.
+/// Distinct texts. Document `n` has text `n` modulo this, behind its own number: no two documents have the same content,
+/// which Apograph would keep once.
 const TEXTS: usize = 20_000;
+/// Where the number goes.
+const NUMBER: &str = "0000000000";
 
 /// Texts, made once for a run.
 #[derive(Debug)]
 pub struct Texts {
     /// As bodies of `PUT …/documents/…`.
-    requests: Vec<Bytes>,
+    requests: Vec<Template>,
+}
+
+#[derive(Debug)]
+struct Template {
+    bytes: Vec<u8>,
+    number_at: usize,
 }
 
 impl Texts {
@@ -27,14 +35,21 @@ impl Texts {
             let text = piece(&all, number * step);
             let title: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
             let properties = json!({ "title": title, "author": "the editors" });
-            Bytes::from(json!({ "type": "article", "properties": properties, "body": text }).to_string())
+            let text = format!("{NUMBER} {text}");
+            let request = json!({ "type": "article", "properties": properties, "body": text }).to_string();
+            let number_at = request.find(NUMBER).expect("the text begins with it");
+            Template { bytes: request.into_bytes(), number_at }
         };
         Texts { requests: (0..TEXTS).map(request).collect() }
     }
 
     /// What saves it, without its name.
-    pub(super) fn request(&self, number: u64) -> &Bytes {
-        &self.requests[number as usize % TEXTS]
+    pub(super) fn request(&self, number: u64) -> Vec<u8> {
+        let template = &self.requests[number as usize % TEXTS];
+        let mut request = template.bytes.clone();
+        let digits = format!("{number:0width$}", width = NUMBER.len());
+        request[template.number_at..template.number_at + NUMBER.len()].copy_from_slice(digits.as_bytes());
+        request
     }
 
     /// One transaction of Apograph that saves all of these.
@@ -56,14 +71,15 @@ impl Texts {
     pub(super) fn pairs(&self, numbers: std::ops::Range<u64>) -> Vec<u8> {
         let mut body = Vec::new();
         for number in numbers {
-            push_pair(&mut body, key(number).as_bytes(), self.request(number));
+            push_pair(&mut body, key(number).as_bytes(), &self.request(number));
         }
         body
     }
 
     /// Mean bytes of a document as it is sent.
     pub(super) fn mean_bytes(&self) -> f64 {
-        self.requests.iter().map(Bytes::len).sum::<usize>() as f64 / self.requests.len() as f64
+        self.requests.iter().map(|request| request.bytes.len()).sum::<usize>() as f64
+            / self.requests.len() as f64
     }
 }
 

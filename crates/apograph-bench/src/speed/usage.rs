@@ -78,7 +78,9 @@ fn processes() -> HashMap<u32, Process> {
 fn process(id: u32) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |from: usize| Some(fields.get(from)?.parse::<u64>().ok()? + fields.get(from + 1)?.parse::<u64>().ok()?);
+    let ticks = |from: usize| {
+        Some(fields.get(from)?.parse::<u64>().ok()? + fields.get(from + 1)?.parse::<u64>().ok()?)
+    };
     Some(Process { parent: fields.get(1)?.parse().ok()?, ticks: ticks(11)? + ticks(13)? })
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn get(
     let reading = reading::begin(&database, &headers, &asked).await?;
     let at = reading.at;
     let (reader, wanted) = (database.clone(), uri.clone());
-    let document = app.blocking(move || documents::read_document(&reader, &wanted, &reading)).await?;
+    let document = app.looking(move || documents::read_document(&reader, &wanted, &reading)).await?;
     let none = || {
         Code::NoContent.because(format!("version {} of {uri} has no content", document.version_ref.number))
     };

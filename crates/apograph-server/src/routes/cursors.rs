@@ -13,6 +13,6 @@ use crate::request::path::AtName;
 /// Where a cursor stands.
 pub(super) async fn get(State(app): State<App>, AtName { database, name }: AtName) -> Answer {
     let wanted = name.clone();
-    let position = app.blocking(move || database.cursor(&wanted)).await?;
+    let position = app.looking(move || database.cursor(&wanted)).await?;
     Ok(Json(CursorAnswer { name, position }).into_response())
 }

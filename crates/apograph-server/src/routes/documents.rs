@@ -38,7 +38,7 @@ pub(super) async fn get(
         let body = short_text(&database, &document)?;
         Ok::<_, Refused>((document, body))
     };
-    let (document, body) = app.blocking(read).await?;
+    let (document, body) = app.looking(read).await?;
     let id = document.version_ref.id;
     let tag = HeaderValue::try_from(precondition::etag(&id));
     let mut response = if precondition::has_already(&headers, &id)? {
@@ -76,12 +76,13 @@ pub(super) async fn put(
     let precondition = precondition::of_write(&headers)?;
     let held = body::whole(&app, &headers, body, DOCUMENT_BYTES_MAX).await?;
     let spooling = database.clone();
+    let bytes = held.bytes.len();
     let read = move || {
         let request: DocumentRequest = json::parse(&held.bytes)?;
         let action = Action::Put(transaction::put(&spooling, request)?);
         transaction::single(&principal, None, Operation { uri, precondition, action })
     };
-    let transaction = app.blocking(read).await?;
+    let transaction = app.working_through(bytes, read).await?;
     commit::answer(&commit::commit(&database, transaction).await?)
 }
 

@@ -20,9 +20,6 @@ use crate::request::path::InDatabase;
 use crate::request::{body, json, transaction};
 use crate::tokens::Principal;
 
-/// Reading more than this takes long enough to leave the async threads alone.
-const READ_INLINE_BYTES_MAX: usize = 64 << 10;
-
 /// Takes one transaction, or many.
 pub(super) async fn post(
     State(app): State<App>,
@@ -58,11 +55,9 @@ async fn one(
     Ok(response)
 }
 
-/// From bytes to a transaction; on a thread of its own when it is large.
+/// From bytes to a transaction.
 async fn read(app: &App, principal: &Principal, database: &Database, bytes: Bytes) -> Answer<Transaction> {
-    if bytes.len() <= READ_INLINE_BYTES_MAX {
-        return transaction::of(database, principal, json::parse(&bytes)?);
-    }
     let (principal, database) = (principal.clone(), database.clone());
-    app.blocking(move || transaction::of(&database, &principal, json::parse(&bytes)?)).await
+    let length = bytes.len();
+    app.working_through(length, move || transaction::of(&database, &principal, json::parse(&bytes)?)).await
 }

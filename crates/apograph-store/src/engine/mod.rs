@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 pub use batch::{Batch, KeyRange, Write};
 pub use error::EngineError;
-pub use lsm::{Compression, Lsm, LsmOptions};
+pub use lsm::{Compression, LSM_TREES, Lsm, LsmOptions};
 pub use memory::Memory;
 pub use pinned::{Pinned, PinnedBytes, PinnedFile};
 

@@ -295,7 +295,8 @@ impl Shadow {
                 fs::copy(file, &to).map(drop).map_err(disk(&to))
             }
         })?;
-        for tree in ["documents", "bodies"] {
+        // A tree without tables has the folder for them all the same.
+        for tree in apograph_store::engine::LSM_TREES {
             super::create::make_folder(&engine.join(tree).join("tables"))?;
         }
         Ok(shadow)

@@ -68,7 +68,10 @@ impl Server {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let source = source.map(|port| {
             let mut stream = std::net::TcpStream::connect(local(port))?;
-            io::Write::write_all(&mut stream, format!("GET /follow/{} HTTP/1.1\r\n\r\n", log.end()).as_bytes())?;
+            io::Write::write_all(
+                &mut stream,
+                format!("GET /follow/{} HTTP/1.1\r\n\r\n", log.end()).as_bytes(),
+            )?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             poll.registry().register(&mut stream, SOURCE, Interest::READABLE)?;

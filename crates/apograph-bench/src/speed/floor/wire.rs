@@ -70,7 +70,9 @@ impl Connection {
         Ok(Some(match method {
             "PUT" => Request::Put { key, document: body },
             "POST" => Request::PutMany(body),
-            _ if path.starts_with("/follow/") => Request::Follow { from: name.parse().map_err(io::Error::other)? },
+            _ if path.starts_with("/follow/") => {
+                Request::Follow { from: name.parse().map_err(io::Error::other)? }
+            }
             _ => Request::Get { key },
         }))
     }

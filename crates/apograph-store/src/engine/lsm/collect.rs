@@ -10,22 +10,22 @@ use std::{
 
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
-use super::entry::decode_header;
-use crate::engine::{RESERVED_KEY, Space};
+use super::{bodies::owner, entry::decode_header, tree::Kind};
+use crate::engine::RESERVED_KEY;
 
 /// Makes a [`Collector`] for every merge of one tree.
 pub(super) struct Collectors {
-    space: Space,
+    kind: Kind,
     horizon: Arc<AtomicU64>,
-    /// Keys that are being erased; empty but during `erase`, when no other merge of the tree runs.
+    /// Keys of documents or bodies that are being erased; empty but during `erase`, when no other merge of the tree runs.
     erasing: RwLock<Arc<HashSet<Vec<u8>>>>,
     /// Entries above this version are forgotten; the highest number but during `rewind`.
     newest: AtomicU64,
 }
 
 impl Collectors {
-    pub(super) fn new(space: Space, horizon: Arc<AtomicU64>) -> Self {
-        Self { space, horizon, erasing: RwLock::default(), newest: AtomicU64::new(u64::MAX) }
+    pub(super) fn new(kind: Kind, horizon: Arc<AtomicU64>) -> Self {
+        Self { kind, horizon, erasing: RwLock::default(), newest: AtomicU64::new(u64::MAX) }
     }
 
     pub(super) fn set_erasing(&self, keys: HashSet<Vec<u8>>) {
@@ -44,14 +44,14 @@ impl Factory for Collectors {
 
     fn make_filter(&self, context: &Context) -> Box<dyn CompactionFilter> {
         Box::new(Collector {
-            horizon: match self.space {
-                Space::Documents => self.horizon.load(Ordering::Acquire),
-                Space::Bodies => u64::MAX,
+            horizon: match self.kind {
+                Kind::Documents => self.horizon.load(Ordering::Acquire),
+                Kind::Index | Kind::Values => u64::MAX,
             },
             erasing: Arc::clone(&self.erasing.read().unwrap_or_else(PoisonError::into_inner)),
             newest: self.newest.load(Ordering::Acquire),
             is_last_level: context.is_last_level,
-            space: self.space,
+            kind: self.kind,
             key: Vec::new(),
             shadowed: false,
         })
@@ -64,7 +64,7 @@ struct Collector {
     erasing: Arc<HashSet<Vec<u8>>>,
     newest: u64,
     is_last_level: bool,
-    space: Space,
+    kind: Kind,
     /// The key of the entry before.
     key: Vec<u8>,
     /// Whether a newer entry of `key` at or below the horizon was seen.
@@ -78,16 +78,18 @@ impl Collector {
             self.key.extend_from_slice(key);
             self.shadowed = false;
         }
-        if !self.erasing.is_empty() && self.erasing.contains(key) {
+        let body = if self.kind == Kind::Values { owner(key) } else { key };
+        if !self.erasing.is_empty() && self.erasing.contains(body) {
             return false;
         }
         // An entry that is too short is damage: kept, so that reading it says so.
-        let Some((version, deleted)) = decode_header(value) else { return true };
+        let Some((version, bit)) = decode_header(value) else { return true };
+        let deleted = bit && self.kind == Kind::Documents;
         if self.shadowed || version > self.newest {
             return false;
         }
         // Of the marker only the newest counts, whatever the horizon.
-        let is_marker = self.space == Space::Documents && key == RESERVED_KEY;
+        let is_marker = self.kind == Kind::Documents && key == RESERVED_KEY;
         self.shadowed = version <= self.horizon || is_marker;
         // In the last level there is nothing older that a deletion would have to hide.
         !(deleted && self.shadowed && self.is_last_level)

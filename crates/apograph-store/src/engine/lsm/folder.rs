@@ -1,8 +1,8 @@
 //! The folder of a store: its lock, and the small header file that carries format and horizon.
 //!
 //! ```text
-//! apograph-store 1        format of the folder
-//! state ready             or "creating", until both trees exist
+//! apograph-store 2        format of the folder; 1 had no tree of values
+//! state ready             or "creating", until all trees exist
 //! horizon 1732226400000000
 //! crc32c 8c28b28a         of all lines before
 //! ```
@@ -16,7 +16,9 @@ use std::{
 
 use crate::engine::EngineError;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Is taken for what it is, and is the newest from then on.
+const FORMAT_BEFORE: u32 = 1;
 const HEADER_FILE: &str = "header";
 const HEADER_FILE_NEW: &str = "header.new";
 const LOCK_FILE: &str = "lock";
@@ -30,6 +32,7 @@ pub(super) struct Folder {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Header {
+    format: u32,
     ready: bool,
     horizon: u64,
 }
@@ -72,9 +75,14 @@ impl Folder {
         encode_header(header).into_bytes()
     }
 
-    /// Both trees exist: from now on an absent one is damage.
+    /// Whether the tree of values may be absent.
+    pub(super) fn is_of_before(&self) -> bool {
+        self.header.lock().unwrap_or_else(PoisonError::into_inner).format < FORMAT
+    }
+
+    /// All trees exist: from now on an absent one is damage.
     pub(super) fn created(&self) -> Result<(), EngineError> {
-        self.change(|header| Header { ready: true, ..header })
+        self.change(|header| Header { format: FORMAT, ready: true, ..header })
     }
 
     pub(super) fn raise_horizon(&self, to: u64) -> Result<(), EngineError> {
@@ -101,7 +109,7 @@ fn create_header(folder: &Path) -> Result<Header, EngineError> {
             return Err(EngineError::Damaged { path: folder.to_path_buf(), detail });
         }
     }
-    let header = Header { ready: false, horizon: 0 };
+    let header = Header { format: FORMAT, ready: false, horizon: 0 };
     write_header(folder, header)?;
     Ok(header)
 }
@@ -123,19 +131,19 @@ fn read_header(folder: &Path) -> Result<Option<Header>, EngineError> {
     let mut field = |name: &str| {
         lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' ')).ok_or_else(damaged)
     };
-    let format = field("apograph-store")?;
-    if format != FORMAT.to_string() {
-        let (path, found) = (folder.to_path_buf(), format.to_owned());
+    let found = field("apograph-store")?;
+    let Some(format) = [FORMAT_BEFORE, FORMAT].into_iter().find(|format| format.to_string() == found) else {
+        let (path, found) = (folder.to_path_buf(), found.to_owned());
         return Err(EngineError::Format { path, found, supported: FORMAT });
-    }
+    };
     let ready = field("state")? == "ready";
     let horizon = field("horizon")?.parse().map_err(|_| damaged())?;
-    Ok(Some(Header { ready, horizon }))
+    Ok(Some(Header { format, ready, horizon }))
 }
 
 fn encode_header(header: Header) -> String {
     let state = if header.ready { "ready" } else { "creating" };
-    let body = format!("apograph-store {FORMAT}\nstate {state}\nhorizon {}\n", header.horizon);
+    let body = format!("apograph-store {}\nstate {state}\nhorizon {}\n", header.format, header.horizon);
     format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
 }
 

@@ -1,8 +1,9 @@
-//! The engine on disk: two LSM trees, one per [`Space`], in one folder.
+//! The engine on disk: three LSM trees in one folder, one for [`Space::Documents`] and two for [`Space::Bodies`]
+//! (`bodies` says why).
 //!
 //! How the laws of [`Engine`] are kept, and why not in the library's own way:
 //!
-//! - **Both trees are flushed at the same version, bodies first.** So the documents tree alone says how far the store
+//! - **All trees are flushed at the same version, bodies first.** So the documents tree alone says how far the store
 //!   got, and what it points to is there. It carries a marker with that version, because merging may drop the entry
 //!   that had it.
 //! - **Only the flush seals memtables.** There is never more than one sealed memtable per tree, and a version is never
@@ -10,6 +11,7 @@
 //! - **History is collected by our own filter** (`collect`). The library's watermark drops a version below it
 //!   as soon as *any* newer one exists, even one above it, and so loses values that are visible at the watermark.
 
+mod bodies;
 mod collect;
 mod entry;
 mod folder;
@@ -27,16 +29,25 @@ use std::{
     time::Duration,
 };
 
+use bodies::Bodies;
 use bytes::Bytes;
 use folder::Folder;
 use lsm_tree::{Cache, DescriptorTable};
 pub use options::{Compression, LsmOptions};
-use tree::Tree;
+use tree::{Kind, Opening, Tree};
 
 use super::{
     Batch, Engine, EngineError, Entries, Erased, KeyRange, Pinned, PinnedBytes, PinnedFile, Pressure,
     RESERVED_KEY, Space, VERSION_MAX, Write,
 };
+
+/// Folders of the trees.
+const DOCUMENTS: &str = "documents";
+const BODIES: &str = "bodies";
+const VALUES: &str = "values";
+
+/// Folders of the trees of an [`Lsm`], below its own.
+pub const LSM_TREES: [&str; 3] = [DOCUMENTS, BODIES, VALUES];
 
 /// L0 runs per tree at which the writer is slowed, then stopped: each one costs every read a look.
 const L0_RUNS_SLOW: usize = 12;
@@ -45,7 +56,7 @@ const L0_RUNS_STOP: usize = 24;
 /// The engine on disk. Dropping it flushes nothing.
 pub struct Lsm {
     documents: Tree,
-    bodies: Tree,
+    bodies: Bodies,
     writer: Mutex<Writer>,
     /// Held while memtables are sealed and written to tables.
     flushing: Mutex<()>,
@@ -73,11 +84,21 @@ impl Lsm {
         let horizon = Arc::new(AtomicU64::new(folder.horizon()));
         let cache = Arc::new(Cache::with_capacity_bytes(options.cache_bytes));
         let files = Arc::new(DescriptorTable::new(options.open_files_max));
-        let open = |space, name| {
-            Tree::open(space, folder.path().join(name), is_new, &horizon, &cache, &files, options)
+        let opening = |kind, name, may_create| Opening {
+            kind,
+            path: folder.path().join(name),
+            may_create,
+            horizon: &horizon,
+            cache: &cache,
+            files: &files,
+            options,
         };
-        let documents = open(Space::Documents, "documents")?;
-        let bodies = open(Space::Bodies, "bodies")?;
+        let documents = Tree::open(opening(Kind::Documents, DOCUMENTS, is_new))?;
+        let bodies = Bodies::open(
+            opening(Kind::Index, BODIES, is_new),
+            opening(Kind::Values, VALUES, is_new || folder.is_of_before()),
+            options.apart_bytes,
+        )?;
         folder.created()?;
 
         let persisted = documents.persisted();
@@ -109,37 +130,29 @@ impl Lsm {
         Ok(engine.documents.persisted())
     }
 
-    fn tree(&self, space: Space) -> &Tree {
-        match space {
-            Space::Documents => &self.documents,
-            Space::Bodies => &self.bodies,
-        }
+    /// All trees with the names of their folders, in the order of their flushing.
+    fn trees(&self) -> impl Iterator<Item = (&Tree, &'static str)> {
+        self.bodies.trees().into_iter().chain([(&self.documents, DOCUMENTS)])
     }
 
-    /// The larger memtable, in hundredths of its limit.
+    /// The largest memtable, in hundredths of its limit.
     fn memtable_percent(&self) -> u64 {
-        let bytes = self.documents.memtable_bytes().max(self.bodies.memtable_bytes());
+        let bytes = self.trees().map(|(tree, _)| tree.memtable_bytes()).max().unwrap_or_default();
         bytes.saturating_mul(100) / self.memtable_bytes.max(1)
     }
 
-    /// Seals both memtables at one version, then writes them out, bodies first.
+    /// Seals all memtables at one version, then writes them out, bodies first.
     fn flush_locked(&self, _flushing: &MutexGuard<'_, ()>) -> Result<(), EngineError> {
         self.seal();
-        self.bodies.flush()?;
-        self.documents.flush()
+        self.trees().try_for_each(|(tree, _)| tree.flush())
     }
 
     fn seal(&self) {
         let mut writer = lock(&self.writer);
         if let (true, Some(last)) = (writer.dirty, writer.last) {
-            let marker = Write {
-                space: Space::Documents,
-                key: Bytes::from_static(RESERVED_KEY),
-                value: Some(Bytes::new()),
-            };
-            self.documents.insert(&marker, last);
-            self.bodies.seal();
-            self.documents.seal();
+            let marker = entry::encode(Some(&Bytes::new()), last);
+            self.documents.insert(&Bytes::from_static(RESERVED_KEY), marker, last);
+            self.trees().for_each(|(tree, _)| tree.seal());
             writer.dirty = false;
         }
     }
@@ -158,8 +171,15 @@ impl Engine for Lsm {
         if let Some(last) = writer.last.filter(|last| at < *last) {
             return Err(EngineError::VersionOrder { at, last });
         }
-        for write in batch.writes() {
-            self.tree(write.space).insert(write, at);
+        for Write { space, key, value } in batch.writes() {
+            match (space, value) {
+                (Space::Documents, value) => {
+                    self.documents.insert(key, entry::encode(value.as_ref(), at), at)
+                }
+                (Space::Bodies, Some(value)) => self.bodies.insert(key, value, at),
+                // Bodies are erased, not deleted.
+                (Space::Bodies, None) => {}
+            }
         }
         writer.last = Some(at);
         writer.dirty = true;
@@ -167,11 +187,20 @@ impl Engine for Lsm {
     }
 
     fn get(&self, space: Space, key: &[u8], at: u64) -> Result<Option<Bytes>, EngineError> {
-        self.tree(space).get(key, at)
+        match space {
+            Space::Bodies => self.bodies.get(key),
+            Space::Documents => match self.documents.get(key, at)? {
+                Some(stored) => reading::decode(self.documents.path(), stored),
+                None => Ok(None),
+            },
+        }
     }
 
     fn range(&self, space: Space, keys: &KeyRange, at: u64) -> Entries {
-        self.tree(space).range(keys, at)
+        match space {
+            Space::Documents => Box::new(self.documents.range(keys, at).documents()),
+            Space::Bodies => self.bodies.range(keys),
+        }
     }
 
     fn persisted(&self) -> Option<u64> {
@@ -200,11 +229,16 @@ impl Engine for Lsm {
             self.flush_locked(&flushing)?;
             return Ok(true);
         }
-        Ok(self.documents.merge_step()? || self.bodies.merge_step()?)
+        for (tree, _) in self.trees() {
+            if tree.merge_step()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn pressure(&self) -> Pressure {
-        let runs = self.documents.l0_runs().max(self.bodies.l0_runs());
+        let runs = self.trees().map(|(tree, _)| tree.l0_runs()).max().unwrap_or_default();
         let percent = self.memtable_percent();
         if percent >= 200 || runs >= L0_RUNS_STOP {
             return Pressure::Stop;
@@ -222,7 +256,11 @@ impl Engine for Lsm {
         let mut erased = Erased::Done;
         for space in [Space::Documents, Space::Bodies] {
             let of_space = keys.iter().filter(|(s, _)| *s == space).map(|(_, key)| key.to_vec()).collect();
-            if self.tree(space).erase(of_space)? == Erased::PinnedByReaders {
+            let outcome = match space {
+                Space::Documents => self.documents.erase(of_space)?,
+                Space::Bodies => self.bodies.erase(of_space)?,
+            };
+            if outcome == Erased::PinnedByReaders {
                 erased = Erased::PinnedByReaders;
             }
         }
@@ -235,8 +273,8 @@ impl Engine for Lsm {
         let header =
             PinnedFile { name: "header".into(), bytes: PinnedBytes::Here(self.folder.header_bytes()) };
         let mut pinned = Pinned { version: None, files: vec![header], _tables: Vec::new() };
-        // Nobody flushes meanwhile, and merging changes tables, not what they say: both trees tell of one version.
-        for (tree, name) in [(&self.documents, "documents"), (&self.bodies, "bodies")] {
+        // Nobody flushes meanwhile, and merging changes tables, not what they say: all trees tell of one version.
+        for (tree, name) in self.trees() {
             let (files, tables) = tree.pin()?;
             let in_folder =
                 |file: PinnedFile| PinnedFile { name: PathBuf::from(name).join(file.name), ..file };
@@ -248,7 +286,7 @@ impl Engine for Lsm {
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.documents.disk_bytes() + self.bodies.disk_bytes()
+        self.trees().map(|(tree, _)| tree.disk_bytes()).sum()
     }
 }
 

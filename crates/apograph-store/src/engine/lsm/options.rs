@@ -13,6 +13,8 @@ pub struct LsmOptions {
     pub compression: Compression,
     /// Uncompressed size of a data block: larger compresses better, smaller reads less.
     pub block_bytes: u32,
+    /// Bodies from this size on stand apart, where no merge writes them again.
+    pub apart_bytes: usize,
 }
 
 impl Default for LsmOptions {
@@ -23,6 +25,7 @@ impl Default for LsmOptions {
             open_files_max: 256,
             compression: Compression::None,
             block_bytes: 4 << 10,
+            apart_bytes: 256,
         }
     }
 }

@@ -7,52 +7,70 @@ use std::{
 };
 
 use bytes::Bytes;
-use lsm_tree::{Guard, Slice};
+use lsm_tree::{Guard, IterGuardImpl};
 
 use super::{entry, folder::io_error};
-use crate::engine::{EngineError, RESERVED_KEY, Space};
+use crate::engine::{EngineError, RESERVED_KEY};
 
-/// The entries of a range that are not deleted, and not the engine's own.
-pub(super) struct Scan<I> {
+/// What the library gives for a range.
+pub(super) type BoxedItems = Box<dyn Iterator<Item = IterGuardImpl> + Send>;
+
+/// The entries of a range in their stored form.
+pub(super) struct Scan {
     /// `None` after an error.
-    items: Option<I>,
-    space: Space,
+    items: Option<BoxedItems>,
     path: PathBuf,
 }
 
-impl<I> Scan<I> {
-    pub(super) fn new(items: I, space: Space, path: PathBuf) -> Self {
-        Self { items: Some(items), space, path }
+impl Scan {
+    pub(super) fn new(items: BoxedItems, path: PathBuf) -> Self {
+        Self { items: Some(items), path }
+    }
+
+    pub(super) fn empty(path: PathBuf) -> Self {
+        Self { items: None, path }
+    }
+
+    /// As documents: those that are not deleted, and not the engine's own.
+    pub(super) fn documents(self) -> impl Iterator<Item = Result<(Bytes, Bytes), EngineError>> + Send {
+        let path = self.path.clone();
+        let mut is_over = false;
+        self.filter_map(move |item| {
+            if is_over {
+                return None;
+            }
+            let read = item.and_then(|(key, stored)| Ok((key, decode(&path, stored)?)));
+            is_over = read.is_err();
+            match read {
+                Ok((_, None)) => None,
+                Ok((key, Some(_))) if *key == *RESERVED_KEY => None,
+                Ok((key, Some(value))) => Some(Ok((key, value))),
+                Err(error) => Some(Err(error)),
+            }
+        })
     }
 }
 
-impl<G: Guard, I: Iterator<Item = G>> Iterator for Scan<I> {
+impl Iterator for Scan {
     type Item = Result<(Bytes, Bytes), EngineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let items = self.items.as_mut()?;
-            let item = guarded(&self.path, || items.next().map(Guard::into_inner).transpose());
-            let read = item.and_then(|pair| match pair {
-                Some((key, stored)) => Ok(Some((key, decode(&self.path, stored)?))),
-                None => Ok(None),
-            });
-            match read {
-                Ok(Some((_, None))) => {}
-                Ok(Some((key, Some(_)))) if self.space == Space::Documents && *key == *RESERVED_KEY => {}
-                Ok(Some((key, Some(value)))) => return Some(Ok((Bytes::from(key), value))),
-                Ok(None) => return None,
-                Err(error) => {
-                    self.items = None;
-                    return Some(Err(error));
-                }
+        let items = self.items.as_mut()?;
+        let item = guarded(&self.path, || items.next().map(Guard::into_inner).transpose());
+        match item {
+            Ok(None) => None,
+            Ok(Some((key, stored))) => Some(Ok((Bytes::from(key), Bytes::from(stored)))),
+            Err(error) => {
+                self.items = None;
+                Some(Err(error))
             }
         }
     }
 }
 
-pub(super) fn decode(path: &Path, stored: Slice) -> Result<Option<Bytes>, EngineError> {
-    entry::decode(Bytes::from(stored)).ok_or_else(|| damaged(path, "an entry without its header"))
+/// The value of a document's entry, or `None` for a deletion.
+pub(super) fn decode(path: &Path, stored: Bytes) -> Result<Option<Bytes>, EngineError> {
+    entry::decode(stored).ok_or_else(|| damaged(path, "an entry without its header"))
 }
 
 /// Calls the library. Some of its decoders panic on bytes that are not theirs: that is damage as well.

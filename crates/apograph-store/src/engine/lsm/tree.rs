@@ -4,29 +4,26 @@ use std::{
     any::Any,
     collections::HashSet,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use bytes::Bytes;
 use lsm_tree::{
-    AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Slice,
+    AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard, Slice,
     compaction::Leveled,
-    config::{BlockSizePolicy, CompressionPolicy},
+    config::{BlockSizePolicy, CompressionPolicy, FilterPolicy},
 };
 
 use super::{
     Compression, LsmOptions,
     collect::Collectors,
-    entry,
     folder::{io_error, sync_folder},
     lock, manifest,
-    reading::{Scan, decode, guarded},
+    reading::{BoxedItems, Scan, guarded},
     try_lock,
 };
-use crate::engine::{
-    EngineError, Entries, Erased, KeyRange, PinnedBytes, PinnedFile, Space, VERSION_MAX, Write,
-};
+use crate::engine::{EngineError, Erased, KeyRange, PinnedBytes, PinnedFile, VERSION_MAX};
 
 /// The library numbers its file sets from 0 and hides those above a reader's number; ours start far above.
 const NUMBER_BASE: u64 = 1 << 32;
@@ -38,8 +35,19 @@ const WATERMARK: u64 = NUMBER_BASE;
 /// Tables of this size, after compression. A merge takes at most some fifty of them.
 const TABLE_BYTES: u64 = 32 << 20;
 
+/// What a tree holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// [`Space::Documents`](crate::engine::Space): history down to the horizon.
+    Documents,
+    /// Keys of bodies: reads ignore versions.
+    Index,
+    /// Large bodies, in the order of their writing.
+    Values,
+}
+
 pub(super) struct Tree {
-    space: Space,
+    kind: Kind,
     path: PathBuf,
     tree: AnyTree,
     merges: Arc<Leveled>,
@@ -48,56 +56,75 @@ pub(super) struct Tree {
     collectors: Arc<Collectors>,
 }
 
+/// How a tree is opened.
+pub(super) struct Opening<'a> {
+    pub(super) kind: Kind,
+    pub(super) path: PathBuf,
+    pub(super) may_create: bool,
+    pub(super) horizon: &'a Arc<AtomicU64>,
+    pub(super) cache: &'a Arc<Cache>,
+    pub(super) files: &'a Arc<DescriptorTable>,
+    pub(super) options: &'a LsmOptions,
+}
+
 impl Tree {
-    pub(super) fn open(
-        space: Space,
-        path: PathBuf,
-        may_create: bool,
-        horizon: &Arc<AtomicU64>,
-        cache: &Arc<Cache>,
-        files: &Arc<DescriptorTable>,
-        options: &LsmOptions,
-    ) -> Result<Self, EngineError> {
+    pub(super) fn open(opening: Opening<'_>) -> Result<Self, EngineError> {
+        let Opening { kind, path, may_create, horizon, cache, files, options } = opening;
         manifest::check(&path, may_create)?;
         let compression = match options.compression {
             Compression::None => CompressionType::None,
             Compression::Lz4 => CompressionType::Lz4,
         };
-        let collectors = Arc::new(Collectors::new(space, Arc::clone(horizon)));
-        let config = Config::new(&path, Default::default(), Default::default())
+        let collectors = Arc::new(Collectors::new(kind, Arc::clone(horizon)));
+        let mut config = Config::new(&path, Default::default(), Default::default())
             .use_cache(Arc::clone(cache))
             .use_descriptor_table(Some(Arc::clone(files)))
             .data_block_compression_policy(CompressionPolicy::all(compression))
             .data_block_size_policy(BlockSizePolicy::all(options.block_bytes))
             .with_compaction_filter_factory(Some(collectors.clone()));
+        if kind == Kind::Values {
+            // Whoever looks for a value knows that it is there, and its tables do not overlap.
+            config = config.filter_policy(FilterPolicy::disabled());
+        }
         let tree = guarded(&path, || config.open())?;
         let merges = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
-        Ok(Self { space, path, tree, merges, merging: Mutex::new(()), collectors })
+        Ok(Self { kind, path, tree, merges, merging: Mutex::new(()), collectors })
     }
 
-    pub(super) fn insert(&self, write: &Write, at: u64) {
-        let value = entry::encode(write.value.as_ref(), at);
-        self.tree.insert(Slice::new(&write.key), Slice::from(value), NUMBER_BASE + at);
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
+    /// Inserts an entry in its stored form.
+    pub(super) fn insert(&self, key: &Bytes, stored: Bytes, at: u64) {
+        self.tree.insert(Slice::new(key), Slice::from(stored), NUMBER_BASE + at);
+    }
+
+    /// The newest entry with version ≤ `at`, in its stored form.
     pub(super) fn get(&self, key: &[u8], at: u64) -> Result<Option<Bytes>, EngineError> {
         let number = self.read_number(at);
-        match guarded(&self.path, || self.tree.get(key, number))? {
-            Some(stored) => decode(&self.path, stored),
-            None => Ok(None),
-        }
+        Ok(guarded(&self.path, || self.tree.get(key, number))?.map(Bytes::from))
     }
 
-    pub(super) fn range(&self, keys: &KeyRange, at: u64) -> Entries {
+    /// The same for all keys of a range.
+    pub(super) fn range(&self, keys: &KeyRange, at: u64) -> Scan {
         if keys.is_empty() {
-            return Box::new(std::iter::empty());
+            return Scan::empty(self.path.clone());
         }
         let number = self.read_number(at);
-        let items = match &keys.upper {
-            Some(upper) => self.tree.range(&keys.lower[..]..&upper[..], number, None),
-            None => self.tree.range(&keys.lower[..].., number, None),
+        let items: BoxedItems = match &keys.upper {
+            Some(upper) => Box::new(self.tree.range(&keys.lower[..]..&upper[..], number, None)),
+            None => Box::new(self.tree.range(&keys.lower[..].., number, None)),
         };
-        Box::new(Scan::new(items, self.space, self.path.clone()))
+        Scan::new(items, self.path.clone())
+    }
+
+    /// The highest key.
+    pub(super) fn last_key(&self) -> Result<Option<Bytes>, EngineError> {
+        let number = self.read_number(u64::MAX);
+        let last =
+            guarded(&self.path, || self.tree.last_key_value(number, None).map(Guard::key).transpose())?;
+        Ok(last.map(Bytes::from))
     }
 
     /// The highest version in a table. The flush wrote everything before it, see the module of the engine.
@@ -128,9 +155,11 @@ impl Tree {
 
     /// Rewrites the whole tree without some keys. The caller has flushed, and keeps others from flushing, so that what
     /// is written from now on under the same keys stays in memory.
+    ///
+    /// Values are not looked for, they belong to keys of the index: the caller asks for what is there.
     pub(super) fn erase(&self, keys: HashSet<Vec<u8>>) -> Result<Erased, EngineError> {
         let _merging = lock(&self.merging);
-        if self.holds_any(&keys)? {
+        if self.kind == Kind::Values || self.holds_any(&keys)? {
             self.collectors.set_erasing(keys);
             let merged = guarded(&self.path, || self.tree.major_compact(TABLE_BYTES, WATERMARK));
             self.collectors.set_erasing(HashSet::new());
@@ -176,7 +205,7 @@ impl Tree {
     }
 
     /// Whether any version of one of the keys is stored; deletions are entries too.
-    fn holds_any(&self, keys: &HashSet<Vec<u8>>) -> Result<bool, EngineError> {
+    pub(super) fn holds_any(&self, keys: &HashSet<Vec<u8>>) -> Result<bool, EngineError> {
         let number = NUMBER_BASE + VERSION_MAX + 1;
         for key in keys {
             if guarded(&self.path, || self.tree.get(key, number))?.is_some() {
@@ -187,7 +216,7 @@ impl Tree {
     }
 
     /// Old tables are removed when their last reader is done with them.
-    fn without_old_files(&self) -> Result<Erased, EngineError> {
+    pub(super) fn without_old_files(&self) -> Result<Erased, EngineError> {
         let tables = self.path.join("tables");
         let read = || -> std::io::Result<usize> {
             sync_folder(&tables)?;
@@ -211,9 +240,9 @@ impl Tree {
 
     /// The library's reads see what is strictly below their number.
     fn read_number(&self, at: u64) -> u64 {
-        let at = match self.space {
-            Space::Documents => at.min(VERSION_MAX),
-            Space::Bodies => VERSION_MAX,
+        let at = match self.kind {
+            Kind::Documents => at.min(VERSION_MAX),
+            Kind::Index | Kind::Values => VERSION_MAX,
         };
         NUMBER_BASE + at + 1
     }
