@@ -1,5 +1,5 @@
 //! Checks of the project itself: `cargo xtask layers`, `cargo xtask docs`, `cargo xtask check` for both; and measurements,
-//! `cargo xtask import-rate`, `cargo xtask documents` and `cargo xtask sync-runs`.
+//! `cargo xtask import-rate`, `cargo xtask documents`, `cargo xtask sync-runs` and `cargo xtask speed`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for the terminal")]
 
 mod bench;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
     if wanted != "check" && !checks.iter().any(|(name, _)| *name == wanted) {
         eprintln!("usage: cargo xtask layers | docs | check | import-rate REPO [BRANCH] [--copies]");
-        eprintln!("       cargo xtask documents --help | sync-runs --help");
+        eprintln!("       cargo xtask documents --help | sync-runs --help | speed --help");
         return ExitCode::from(2);
     }
     let mut faults = 0;

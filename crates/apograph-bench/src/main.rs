@@ -216,6 +216,7 @@ impl Speed {
         peers.extend(self.peer.iter().filter(|peer| !matches!(peer, Peer::Apograph | Peer::Floor)));
         let settings = Settings {
             root: self.dir.as_deref().unwrap_or(temporary.path()).to_owned(),
+            program: std::env::current_exe()?,
             peers: if self.only.is_empty() { peers } else { self.only.clone() },
             repetitions: self.repetitions,
             duration: Duration::from_secs_f64(self.seconds),

@@ -21,7 +21,7 @@ fn value(number: u64) -> String {
 
 /// Every other body stands apart.
 fn body(number: u64) -> String {
-    value(number).repeat(if number % 2 == 0 { 1 } else { 5 })
+    value(number).repeat(if number.is_multiple_of(2) { 1 } else { 5 })
 }
 
 /// A store of a few tables on two levels.

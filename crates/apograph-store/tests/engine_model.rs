@@ -205,7 +205,7 @@ fn batch(documents: &[(u8, Option<u16>)], bodies: &[u8]) -> Batch {
     }
     for number in bodies {
         // Write-once: the value follows from the key.
-        let bytes = if number % 2 == 0 { APART_BYTES } else { APART_BYTES - 1 };
+        let bytes = if number.is_multiple_of(2) { APART_BYTES } else { APART_BYTES - 1 };
         batch.put_body(key(*number).to_vec(), vec![*number; bytes]);
     }
     batch

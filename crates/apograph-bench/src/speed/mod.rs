@@ -55,6 +55,8 @@ pub enum Workload {
 pub struct Settings {
     /// Where the servers' folders go.
     pub root: PathBuf,
+    /// The program `apograph-bench`, which is the floor when it is told to.
+    pub program: PathBuf,
     /// Who takes part.
     pub peers: Vec<Peer>,
     /// Turns of each.
@@ -128,7 +130,7 @@ impl Run<'_> {
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }
-        let mut cluster = Cluster::start(peer, &folder).await?;
+        let mut cluster = Cluster::start(peer, &folder, &self.settings.program).await?;
         for _ in 0..replicas {
             cluster.attach().await?;
         }

@@ -51,6 +51,7 @@ enum Nodes {
 
 #[derive(Debug)]
 struct FloorNode {
+    program: PathBuf,
     port: u16,
     folder: PathBuf,
     process: Option<Child>,
@@ -60,8 +61,8 @@ struct FloorNode {
 const NAMES: [&str; 9] = ["primary", "copy1", "copy2", "copy3", "copy4", "copy5", "copy6", "copy7", "copy8"];
 
 impl Cluster {
-    /// Starts a primary in an empty folder.
-    pub async fn start(peer: Peer, root: &Path) -> Result<Cluster, SpeedError> {
+    /// Starts a primary in an empty folder. `program` is the `apograph-bench` that knows how to be a floor.
+    pub async fn start(peer: Peer, root: &Path, program: &Path) -> Result<Cluster, SpeedError> {
         std::fs::create_dir_all(root)?;
         let nodes = match peer {
             Peer::Apograph => {
@@ -69,7 +70,7 @@ impl Cluster {
                 primary.start();
                 Nodes::Apograph(vec![primary])
             }
-            Peer::Floor => Nodes::Floor(vec![FloorNode::new(root, 0, None)?]),
+            Peer::Floor => Nodes::Floor(vec![FloorNode::new(program, root, 0, None)?]),
             Peer::Postgres => {
                 let postgres = Postgres::start(root)?;
                 postgres.make_table().await?;
@@ -92,7 +93,8 @@ impl Cluster {
                 servers.push(replica);
             }
             Nodes::Floor(nodes) => {
-                let replica = FloorNode::new(&self.root, nodes.len(), Some(nodes[0].port))?;
+                let (program, source) = (nodes[0].program.clone(), nodes[0].port);
+                let replica = FloorNode::new(&program, &self.root, nodes.len(), Some(source))?;
                 nodes.push(replica);
             }
             Nodes::Postgres(postgres) => postgres.attach()?,
@@ -186,15 +188,15 @@ impl Drop for Cluster {
 }
 
 impl FloorNode {
-    fn new(root: &Path, number: usize, source: Option<u16>) -> Result<FloorNode, SpeedError> {
+    fn new(program: &Path, root: &Path, number: usize, source: Option<u16>) -> Result<FloorNode, SpeedError> {
         let folder = root.join(format!("floor{number}"));
-        let mut node = FloorNode { port: free_port()?, folder, process: None };
+        let mut node = FloorNode { program: program.to_owned(), port: free_port()?, folder, process: None };
         node.start(source)?;
         Ok(node)
     }
 
     fn start(&mut self, source: Option<u16>) -> Result<(), SpeedError> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(&self.program);
         command.arg("floor").arg("--dir").arg(&self.folder).args(["--port", &self.port.to_string()]);
         if let Some(source) = source {
             command.args(["--source", &source.to_string()]);

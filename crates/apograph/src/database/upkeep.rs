@@ -13,6 +13,10 @@ use super::worker::chain;
 /// How often an idle store is looked at.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// About a third of the share of a thread that somebody waits for, when both want the same processor.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
+
 /// Two threads that maintain the stores of a database: one flushes while the other merges.
 pub(super) struct Upkeep {
     stop: Arc<AtomicBool>,
@@ -26,7 +30,10 @@ impl Upkeep {
             let (stores, stop) = (stores.to_vec(), Arc::clone(&stop));
             let thread = std::thread::Builder::new().name(format!("{name} upkeep {number}"));
             thread
-                .spawn(move || maintain(&stores, &stop))
+                .spawn(move || {
+                    stand_back();
+                    maintain(&stores, &stop);
+                })
                 .expect("the operating system gives a thread at start")
         };
         let handles = [1, 2].map(handle).into();
@@ -41,6 +48,15 @@ impl Drop for Upkeep {
         for handle in self.handles.drain(..) {
             let _ = handle.join();
         }
+    }
+}
+
+/// This thread gets the processor after those that somebody waits for, on systems where threads have priorities of their
+/// own. It is not starved: who writes waits for it when it is far behind.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "maintenance keeps the priority of all threads");
     }
 }
 
