@@ -102,4 +102,5 @@ Exit status:
   7    damaged: stored bytes are not what they were
   8    this machine: a file, a folder, a port, a repository
   9    the server failed
+  10   committed, but fewer replicas than asked for had it in time: do not send it again
   130  interrupted";

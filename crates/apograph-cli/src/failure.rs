@@ -24,6 +24,14 @@ pub(crate) enum Failure {
     /// Something stands against what was asked. It is printed already.
     #[error("something stands against it")]
     Blocked,
+    /// A write is committed, and fewer servers than asked for had it in time. It is printed already.
+    #[error("it is committed, but {reached} instead of {asked}: do not send it again")]
+    NotDurable {
+        /// What was asked for.
+        asked: format::Durability,
+        /// What was reached.
+        reached: format::Durability,
+    },
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
@@ -100,6 +108,8 @@ pub(crate) enum Kind {
     Local,
     /// 9.
     Server,
+    /// 10.
+    NotDurable,
     /// 130, as shells know it.
     Interrupted,
 }
@@ -113,7 +123,10 @@ pub(crate) fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
         OutputFormat::Text => failure.to_text(),
         OutputFormat::Json => failure.to_json(),
     };
-    let is_told = matches!(failure, Failure::NotEqual | Failure::NotHere | Failure::Blocked);
+    let is_told = matches!(
+        failure,
+        Failure::NotEqual | Failure::NotHere | Failure::Blocked | Failure::NotDurable { .. }
+    );
     if !(is_told && format == OutputFormat::Text) {
         // Without a standard error there is nobody left to tell.
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -138,6 +151,7 @@ impl Failure {
             Failure::NotEqual => Kind::NotEqual,
             Failure::NotHere => Kind::NotHere,
             Failure::Blocked => Kind::Refused,
+            Failure::NotDurable { .. } => Kind::NotDurable,
             Failure::Usage(_) => Kind::Usage,
             Failure::Link { .. } => Kind::Refused,
             Failure::Client(error) => client_kind(error),
@@ -234,6 +248,7 @@ impl Kind {
             Kind::Damaged => 7,
             Kind::Local => 8,
             Kind::Server => 9,
+            Kind::NotDurable => 10,
             Kind::Interrupted => 130,
         }
     }
@@ -250,6 +265,7 @@ impl Kind {
             Kind::Damaged => "damaged",
             Kind::Local => "this machine",
             Kind::Server => "server",
+            Kind::NotDurable => "not durable",
             Kind::Interrupted => "stopped",
         }
     }

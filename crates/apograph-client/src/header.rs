@@ -8,3 +8,7 @@ pub const VERSION: &str = "apograph-version";
 pub const TOKEN: &str = "apograph-token";
 /// On a contents upload: comment of the version, percent-encoded; the same as the query parameter `comment`.
 pub const COMMENT: &str = "apograph-comment";
+/// On a write: how durable it must be before it is answered, `local` or `replicas=N`.
+pub const DURABILITY: &str = "apograph-durability";
+/// On a write: for how many seconds the answer may wait for that, such as `5` or `0.25`.
+pub const WITHIN: &str = "apograph-within";

@@ -8,6 +8,7 @@
 pub mod checkpoint;
 pub mod digest;
 pub mod document;
+pub mod durability;
 pub mod entry;
 pub mod facts;
 pub mod frame;
@@ -36,6 +37,7 @@ pub use checkpoint::{Checkpoint, Scope, SignedDigest};
 pub use digest::Leaf;
 pub use digest::{Digest, DigestKey, DigestTree, TreeShape};
 pub use document::{Head, Kind, Lock, State, VersionRef};
+pub use durability::Durability;
 pub use entry::{Entry, EntryError};
 pub use facts::{
     Change, ContentFact, ContentsFacts, Cursor, EpochFacts, Facts, FactsError, Operation, Published,

@@ -1,5 +1,6 @@
 //! Decisions of copies without I/O, clock or randomness: follow, synchronize, views, order, lag, backoff.
 
+pub mod acknowledged;
 pub mod backoff;
 pub mod carrier;
 pub mod forecast;

@@ -12,6 +12,7 @@ use apograph::{Database, Folder, Role};
 
 use crate::backups::Backups;
 use crate::clock;
+use crate::durability::Copies;
 use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX, WORK_HERE_BYTES_MAX};
 use crate::links::{Board, Orders, Windows};
 use crate::metrics::Metrics;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Links into and out of this server.
     pub(crate) board: Board,
+    /// What full copies of this server have on disk.
+    pub(crate) copies: Copies,
     /// The workers of links into this server.
     pub(crate) orders: Orders,
     /// Roles that change.
@@ -69,6 +72,7 @@ impl App {
             tokens,
             metrics: Metrics::default(),
             board: Board::default(),
+            copies: Copies::default(),
             orders: Orders::default(),
             roles: Roles::default(),
             backups: Backups::default(),

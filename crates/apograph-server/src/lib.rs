@@ -14,6 +14,7 @@ pub mod tokens;
 mod app;
 mod backups;
 mod clock;
+mod durability;
 mod links;
 mod metrics;
 mod request;

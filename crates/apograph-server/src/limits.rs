@@ -84,6 +84,13 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the tokens' file is looked at.
 pub const TOKENS_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Writes that wait for replicas at once: as many as there can be connections. Who comes then is told to come back.
+pub const DURABILITY_WAITERS_MAX: usize = CONNECTIONS_MAX;
+/// How long an answer waits for replicas, unless said otherwise: a copy that answers does so well within it.
+pub const DURABILITY_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for replicas: beyond it people do better to look at the copy.
+pub const DURABILITY_WITHIN_MAX: Duration = Duration::from_secs(60);
+
 /// Entries handed to the engine at once.
 pub const TAKE_ENTRIES_MAX: usize = 256;
 /// Bytes of entries handed to the engine at once, and read ahead meanwhile.

@@ -18,6 +18,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     broken_streams: Counter,
+    waits: Family<WaitLabels, Counter>,
+    waiting: Number,
     visible: Family<DatabaseLabels, Number>,
     documents: Family<ViewLabels, Number>,
     entries: Family<PartitionLabels, Number>,
@@ -44,6 +46,11 @@ struct RequestLabels {
     route: &'static str,
     method: String,
     status: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -146,6 +153,8 @@ impl Default for Metrics {
             registry: Registry::with_prefix("apograph"),
             requests: Family::default(),
             broken_streams: Counter::<u64, AtomicU64>::default(),
+            waits: Family::default(),
+            waiting: Number::default(),
             visible: Family::default(),
             documents: Family::default(),
             entries: Family::default(),
@@ -174,6 +183,8 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("requests", "Answered requests", self.requests.clone());
         registry.register("broken_streams", "Journal streams that failed", self.broken_streams.clone());
+        registry.register("durability_waits", "Writes that waited for replicas", self.waits.clone());
+        registry.register("durability_waiting", "Writes that wait for replicas", self.waiting.clone());
         registry.register(
             "visible_micros",
             "Visible timestamp, microseconds since 1970",
@@ -210,6 +221,17 @@ impl Metrics {
     /// A journal stream failed.
     pub(crate) fn stream_broke(&self) {
         self.broken_streams.inc();
+    }
+
+    /// A write waited for replicas, and had them in time or not.
+    pub(crate) fn waited(&self, is_reached: bool) {
+        let outcome = if is_reached { "reached" } else { "missed" };
+        self.waits.get_or_create(&WaitLabels { outcome }).inc();
+    }
+
+    /// So many wait now.
+    pub(crate) fn waiting(&self, waiting: usize) {
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// Everything, as text.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::Timestamp;
+use apograph_format::{Durability, Timestamp};
 
 use crate::Role;
 
@@ -62,6 +62,12 @@ pub struct DatabaseSettings {
     /// Memory of the store for reads, all partitions together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_memory_bytes: Option<u64>,
+    /// How durable a write is before it is answered, if its request does not say; `local` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
+    /// How long an answer waits for that, if its request does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability_within_seconds: Option<NonZeroU64>,
 }
 
 /// Where a copy gets a database from.
@@ -153,6 +159,8 @@ impl DatabaseSettings {
             history_age_max_seconds: None,
             write_memory_bytes: None,
             read_memory_bytes: None,
+            durability: None,
+            durability_within_seconds: None,
         }
     }
 

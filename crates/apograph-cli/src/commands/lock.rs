@@ -27,7 +27,7 @@ pub(crate) struct Lock {
 impl Lock {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let lock = types::Lock { target: self.subject.target(), owner: self.owner, seconds: self.seconds };
-        commit(global, Operation::Lock(lock), &self.subject.comment).await
+        commit(global, Operation::Lock(lock), &self.subject).await
     }
 }
 

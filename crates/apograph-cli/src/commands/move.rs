@@ -24,6 +24,6 @@ pub(crate) struct Move {
 impl Move {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let r#move = types::Move { target: self.subject.target(), to: self.to.to_string() };
-        commit(global, Operation::Move(r#move), &self.subject.comment).await
+        commit(global, Operation::Move(r#move), &self.subject).await
     }
 }

@@ -24,6 +24,6 @@ pub(crate) struct Publish {
 impl Publish {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let publish = types::Publish { target: self.subject.target(), version: self.version };
-        commit(global, Operation::Publish(publish), &self.subject.comment).await
+        commit(global, Operation::Publish(publish), &self.subject).await
     }
 }

@@ -31,7 +31,7 @@ impl Purge {
                 "nothing was purged; confirm with the document's URI, or give --yes".into(),
             ));
         }
-        commit(global, Operation::Purge(self.subject.target()), &self.subject.comment).await
+        commit(global, Operation::Purge(self.subject.target()), &self.subject).await
     }
 
     /// Typing the URI confirms. Without a terminal nobody can.

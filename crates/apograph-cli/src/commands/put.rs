@@ -32,7 +32,8 @@ Examples:
   apograph put /news/opening opening.md --publish -m 'first version'
   echo 'Hello' | apograph put /hello - --media-type text/plain
   apograph put /news/opening --property section=culture --property draft=false
-  apograph put /media/film film.mp4 --if-absent")]
+  apograph put /media/film film.mp4 --if-absent
+  apograph put /orders/7 order.json --durability replicas=1 --within 5s")]
 pub(crate) struct Put {
     /// The document, such as /news/2026/opening
     #[arg(value_name = "URI")]
@@ -70,6 +71,8 @@ pub(crate) struct Put {
     /// Make the new version live
     #[arg(long)]
     publish: bool,
+    #[command(flatten)]
+    durable: operation::Durable,
 }
 
 /// The text of a JSON object, as it was typed: the server says what is wrong inside.
@@ -85,7 +88,7 @@ enum Source {
 
 impl Put {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        let client = global.client()?;
+        let client = self.durable.client(global)?;
         let source = match &self.file {
             None => Source::None,
             Some(file) => Source::open(file).await?,
@@ -179,8 +182,9 @@ impl Put {
             let transaction = TransactionRequest { operations, comment, ..TransactionRequest::default() };
             return Ok(client.commit(&global.database, &transaction).await?);
         }
-        let DocumentAnswer { uri, version, id, timestamp, token, state } = uploaded;
-        Ok(TransactionAnswer { timestamp, token, results: vec![OperationResult { uri, version, id, state }] })
+        let DocumentAnswer { uri, version, id, timestamp, token, state, durability } = uploaded;
+        let results = vec![OperationResult { uri, version, id, state }];
+        Ok(TransactionAnswer { timestamp, token, results, durability })
     }
 
     fn publication(&self, precondition: Precondition) -> Operation {

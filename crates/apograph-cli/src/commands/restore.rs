@@ -19,6 +19,6 @@ pub(crate) struct Restore {
 
 impl Restore {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        commit(global, Operation::Restore(self.subject.target()), &self.subject.comment).await
+        commit(global, Operation::Restore(self.subject.target()), &self.subject).await
     }
 }

@@ -19,6 +19,6 @@ pub(crate) struct Trash {
 
 impl Trash {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        commit(global, Operation::Trash(self.subject.target()), &self.subject.comment).await
+        commit(global, Operation::Trash(self.subject.target()), &self.subject).await
     }
 }

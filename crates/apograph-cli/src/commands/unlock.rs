@@ -19,6 +19,6 @@ pub(crate) struct Unlock {
 
 impl Unlock {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        commit(global, Operation::Unlock(self.subject.target()), &self.subject.comment).await
+        commit(global, Operation::Unlock(self.subject.target()), &self.subject).await
     }
 }

@@ -19,6 +19,6 @@ pub(crate) struct Withdraw {
 
 impl Withdraw {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        commit(global, Operation::Withdraw(self.subject.target()), &self.subject.comment).await
+        commit(global, Operation::Withdraw(self.subject.target()), &self.subject).await
     }
 }

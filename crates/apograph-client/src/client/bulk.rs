@@ -32,7 +32,7 @@ impl Client {
     /// Starts a request that carries many transactions, one after another. They commit in order; the first refused
     /// one ends it.
     pub fn bulk(&self, database: &str) -> (BulkSender, BulkAnswers) {
-        let request = self.request(Method::POST, &transactions_path(database));
+        let request = self.write(Method::POST, &transactions_path(database));
         let (outgoing, incoming) = self.exchange(request, BULK_IN_FLIGHT_MAX);
         (BulkSender { lines: outgoing }, BulkAnswers { lines: incoming })
     }

@@ -70,7 +70,7 @@ impl Client {
         let progress = waiting();
         let pieces = Body::wrap_stream(pieces(body, progress.clone(), moved));
         let mut request = self
-            .request(Method::PUT, &content_path(database, uri))
+            .write(Method::PUT, &content_path(database, uri))
             .query(&content.query)
             .header(CONTENT_TYPE, &content.media_type)
             .body(pieces);

@@ -81,7 +81,7 @@ impl Client {
         document: &DocumentRequest,
         precondition: Match,
     ) -> Result<DocumentAnswer, ClientError> {
-        let request = self.request(Method::PUT, &document_path(database, uri)).json(document);
+        let request = self.write(Method::PUT, &document_path(database, uri)).json(document);
         self.json(self.send(precondition.apply(request), &waiting()).await?).await
     }
 
@@ -102,7 +102,7 @@ impl Client {
         uri: &Uri,
         precondition: Match,
     ) -> Result<DocumentAnswer, ClientError> {
-        let request = self.request(Method::DELETE, &document_path(database, uri));
+        let request = self.write(Method::DELETE, &document_path(database, uri));
         self.json(self.send(precondition.apply(request), &waiting()).await?).await
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::request::segment;
 use super::{ByteStream, Client, ClientError};
-use crate::types::{Handshake, LinkReport, ReportAnswer};
+use crate::types::{Acknowledgement, AcknowledgementAnswer, Handshake, LinkReport, ReportAnswer};
 
 /// Where a copy wants to go on.
 #[derive(Debug, Clone, Serialize)]
@@ -41,5 +41,15 @@ impl Client {
     pub async fn report(&self, database: &str, report: &LinkReport) -> Result<ReportAnswer, ClientError> {
         let route = format!("/v1/databases/{}/report", segment(database));
         self.post(&route, report).await
+    }
+
+    /// Tells the source what a full copy has on disk.
+    pub async fn acknowledge(
+        &self,
+        database: &str,
+        acknowledgement: &Acknowledgement,
+    ) -> Result<AcknowledgementAnswer, ClientError> {
+        let route = format!("/v1/databases/{}/acknowledge", segment(database));
+        self.post(&route, acknowledgement).await
     }
 }

@@ -27,6 +27,7 @@ mod transactions;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apograph_format::Durability;
 use reqwest::Url;
 
 pub use bulk::{BULK_IN_FLIGHT_MAX, BulkAnswers, BulkClosed, BulkSender};
@@ -53,6 +54,10 @@ pub struct ClientSettings {
     pub idle_timeout: Duration,
     /// How often a read is tried again.
     pub retries: u32,
+    /// How durable every write must be before it is answered; without it, as the database's settings say.
+    pub durability: Option<Durability>,
+    /// How long an answer may wait for that; without it, as the settings say.
+    pub within: Option<Duration>,
 }
 
 impl ClientSettings {
@@ -64,12 +69,24 @@ impl ClientSettings {
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             retries: 2,
+            durability: None,
+            within: None,
         }
     }
 
     /// With this bearer token.
     pub fn with_secret(mut self, secret: Secret) -> ClientSettings {
         self.secret = Some(secret);
+        self
+    }
+
+    /// Writes are answered when they are this durable, or after so long.
+    pub fn with_durability(
+        mut self,
+        durability: Option<Durability>,
+        within: Option<Duration>,
+    ) -> ClientSettings {
+        (self.durability, self.within) = (durability, within);
         self
     }
 }

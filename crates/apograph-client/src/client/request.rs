@@ -53,6 +53,18 @@ impl Client {
         }
     }
 
+    /// A write to `path`, as durable as the settings want it.
+    pub(super) fn write(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut request = self.request(method, path);
+        if let Some(durability) = self.settings.durability {
+            request = request.header(header::DURABILITY, durability.to_string());
+        }
+        if let Some(within) = self.settings.within {
+            request = request.header(header::WITHIN, within.as_secs_f64().to_string());
+        }
+        request
+    }
+
     /// Reads JSON, trying again when nobody is there.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
@@ -118,7 +130,8 @@ impl Client {
         request: RequestBuilder,
         progress: &Progress,
     ) -> Result<Response, ClientError> {
-        let idle = self.settings.idle_timeout;
+        // A server that waits for replicas is not silent.
+        let idle = self.settings.idle_timeout + self.settings.within.unwrap_or_default();
         let response = progress
             .wait(idle, request.send())
             .await

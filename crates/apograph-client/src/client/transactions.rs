@@ -13,7 +13,7 @@ impl Client {
         database: &str,
         transaction: &TransactionRequest,
     ) -> Result<TransactionAnswer, ClientError> {
-        let request = self.request(Method::POST, &transactions_path(database)).json(transaction);
+        let request = self.write(Method::POST, &transactions_path(database)).json(transaction);
         self.json(self.send(request, &waiting()).await?).await
     }
 

@@ -4,6 +4,8 @@ use apograph_format::{Hash, Kind, State, Timestamp, Token, Uri, VersionRef};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::DurabilityAnswer;
+
 /// `PUT documents`: a new version. What is absent stays as it was in the version before.
 ///
 /// Preconditions travel as `If-Match: "NUMBER"` or `If-Match: "ID"`, and `If-None-Match: *`.
@@ -59,6 +61,9 @@ pub struct DocumentAnswer {
     /// Where the document stands now.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub state: State,
+    /// How durable it is, if more than `local` was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<DurabilityAnswer>,
 }
 
 /// `GET documents`: a document as a reader sees it, in one version.

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod content;
 pub mod cursor;
 pub mod document;
+pub mod durability;
 pub mod handshake;
 pub mod health;
 pub mod history;
@@ -27,6 +28,9 @@ pub use backup::{BackupMade, BackupOrder, BackupState, BackupStatus};
 pub use content::{ContentQuery, ReadQuery, ReadState};
 pub use cursor::CursorAnswer;
 pub use document::{ContentView, DocumentAnswer, DocumentRequest, DocumentView, LockView, OriginView};
+pub use durability::{
+    AcknowledgedPartition, Acknowledgement, AcknowledgementAnswer, DurabilityAnswer, DurabilityMissed,
+};
 pub use handshake::Handshake;
 pub use health::Health;
 pub use history::{HistoryItem, HistoryPage};

@@ -152,6 +152,10 @@ impl Journal {
         let recovery = repair(&disk, dir, &inspection)?;
         let shared = Arc::new(Shared::new(State::new(&inspection, options.tail_bytes_max, 0)));
         let open = OpenSegment::of(&disk, &inspection)?;
+        // What a killed process wrote and did not sync is in the system's memory, perhaps: durable is what was synced.
+        // Older segments were, before this one began.
+        disk.sync(&open.file, &open.segment.path())?;
+        disk.sync_folder(dir)?;
         let journal = Journal {
             dir: dir.to_owned(),
             identity: inspection.identity,

@@ -3,6 +3,7 @@
 //! What to do next is decided in `apograph_replication::link`; here it is done. A role may change at any time: each
 //! database has a supervisor, which begins and ends what its role needs.
 
+mod acknowledge;
 mod board;
 mod control;
 mod follow;

@@ -30,7 +30,7 @@ use super::greet;
 use super::order::Asked;
 use super::synchronize::Synchronization;
 use super::throttle::Throttle;
-use super::{source, takeover};
+use super::{acknowledge, source, takeover};
 use crate::app::App;
 use crate::clock;
 use crate::routes::shape;
@@ -371,6 +371,13 @@ impl Worker {
             };
             let carrier = StreamCarrier::new(client.clone(), self.database_there());
             self.app.tasks.spawn(stream.run(carrier));
+        }
+        if self.role == Role::Replica {
+            let (there, server) =
+                (self.database_there().to_owned(), shape::identity(self.app.folder.identity()));
+            let told =
+                acknowledge::run(database.clone(), client.clone(), there, server, self.running.clone());
+            self.app.tasks.spawn(told);
         }
         None
     }

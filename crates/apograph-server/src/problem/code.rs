@@ -80,6 +80,7 @@ codes! {
     ExportNewer = 422 "export-newer" "The export was written by a newer version" "load it with that version",
     NotAttempted = 409 "not-attempted" "Not attempted" "a transaction before it was refused: correct that, then send this again",
     TokenOtherHistory = 409 "token-other-history" "The token is of another history" "a failover cut it off, or it is of another database: read without it",
+    CutOff = 409 "cut-off" "A failover cut the write off" "it is kept as an orphan at this server; save it again at `primary_url`",
     NotBrought = 410 "not-brought" "A synchronization left this version out" "read it at the source of this copy, or bring it: apograph sync --max-versions 0",
     // Roles.
     Fenced = 409 "fenced" "This primary must not act as one any more" "send edits to `primary_url`, or see `promote --plan`",

@@ -6,8 +6,12 @@ use axum::response::{IntoResponse, Response};
 
 use apograph::transaction::Committed;
 use apograph::{Database, Transaction};
+use apograph_client::types::DurabilityAnswer;
+use tokio::time::Instant;
 
 use super::shape;
+use crate::app::App;
+use crate::durability::{Waiter, Wanted};
 use crate::problem::Answer;
 use crate::request::precondition::etag;
 
@@ -16,17 +20,41 @@ pub(super) fn writable(database: &Database) -> Answer<()> {
     Ok(database.check_writable()?)
 }
 
-/// Commits; the answer comes when it is durable and visible.
-pub(super) async fn commit(database: &Database, transaction: Transaction) -> Answer<Committed> {
-    Ok(database.submit(transaction)?.await?)
+/// A transaction that is committed, and how durable it is if more than `local` was wanted.
+pub(super) struct Done {
+    pub(super) committed: Committed,
+    pub(super) durability: Option<DurabilityAnswer>,
+}
+
+impl Done {
+    /// What `status` would be, if nothing more is to come: 202 says that fewer replicas than wanted had it in time.
+    pub(super) fn status(&self, status: StatusCode) -> StatusCode {
+        let is_missed = self.durability.as_ref().is_some_and(|durability| !durability.is_reached());
+        if is_missed { StatusCode::ACCEPTED } else { status }
+    }
+}
+
+/// Commits; the answer comes when it is visible, and as durable as wanted.
+pub(super) async fn commit(
+    app: &App,
+    database: &Database,
+    wanted: Wanted,
+    transaction: Transaction,
+) -> Answer<Done> {
+    let (waiter, submitted) = (Waiter::new(app, database, wanted)?, Instant::now());
+    let committed = database.submit(transaction)?.await?;
+    let durability = waiter.wait(committed.token, submitted).await?;
+    Ok(Done { committed, durability })
 }
 
 /// The answer to a write of one document.
-pub(super) fn answer(committed: &Committed) -> Answer {
-    let Some(answer) = shape::document_answer(committed) else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+pub(super) fn answer(done: &Done) -> Answer {
+    let committed = &done.committed;
+    let Some(answer) = shape::document_answer(done) else {
+        return Ok(done.status(StatusCode::NO_CONTENT).into_response());
     };
     let status = if answer.version == Some(1) { StatusCode::CREATED } else { StatusCode::OK };
+    let status = done.status(status);
     let tag = answer.id.as_ref().map(etag);
     let mut response = (status, Json(answer)).into_response();
     set_token(&mut response, &committed.token);

@@ -15,6 +15,7 @@ use apograph_format::{Content, Token, Uri};
 
 use super::{commit, documents};
 use crate::app::App;
+use crate::durability::Wanted;
 use crate::limits::SPOOL_PIECE_BYTES;
 use crate::problem::{Answer, Code};
 use crate::request::params::{self, Params};
@@ -82,6 +83,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Answer {
     commit::writable(&database)?;
+    let wanted = Wanted::of(&app, &database, &headers)?;
     let precondition = precondition::of_write(&headers)?;
     let kind = params::parse("kind", asked.kind.as_deref())?;
     let comment = asked.comment.map_or_else(|| comment_header(&headers), |comment| Ok(Some(comment)))?;
@@ -95,7 +97,7 @@ pub(super) async fn put(
     let put = Put { kind, r#type: asked.r#type, content, ..Put::default() };
     let operation = Operation { uri, precondition, action: Action::Put(put) };
     let transaction = transaction::single(&principal, comment, operation)?;
-    commit::answer(&commit::commit(&database, transaction).await?)
+    commit::answer(&commit::commit(&app, &database, wanted, transaction).await?)
 }
 
 /// Takes the body in, piece by piece; the next piece is asked for when the one before is on the disk.

@@ -17,6 +17,7 @@ use apograph_format::Uri;
 
 use super::{commit, shape};
 use crate::app::App;
+use crate::durability::Wanted;
 use crate::limits::{DOCUMENT_BYTES_MAX, INLINE_CONTENT_BYTES_MAX};
 use crate::problem::{Answer, Refused};
 use crate::request::params::Params;
@@ -72,6 +73,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Answer {
     commit::writable(&database)?;
+    let wanted = Wanted::of(&app, &database, &headers)?;
     json::expect(&headers, media_type::JSON)?;
     let precondition = precondition::of_write(&headers)?;
     let held = body::whole(&app, &headers, body, DOCUMENT_BYTES_MAX).await?;
@@ -83,7 +85,7 @@ pub(super) async fn put(
         transaction::single(&principal, None, Operation { uri, precondition, action })
     };
     let transaction = app.working_through(bytes, read).await?;
-    commit::answer(&commit::commit(&database, transaction).await?)
+    commit::answer(&commit::commit(&app, &database, wanted, transaction).await?)
 }
 
 /// What a deletion may say.
@@ -97,6 +99,7 @@ pub(super) struct DeleteParams {
 
 /// Into the trash, or erased everywhere.
 pub(super) async fn delete(
+    State(app): State<App>,
     Extension(principal): Extension<Principal>,
     AtDocument { database, uri }: AtDocument,
     Params(asked): Params<DeleteParams>,
@@ -104,10 +107,11 @@ pub(super) async fn delete(
 ) -> Answer {
     commit::writable(&database)?;
     let precondition = precondition::of_write(&headers)?;
+    let wanted = Wanted::of(&app, &database, &headers)?;
     let action = if asked.purge { Action::Purge } else { Action::Trash };
     let operation = Operation { uri, precondition, action };
     let transaction = transaction::single(&principal, asked.comment, operation)?;
-    commit::answer(&commit::commit(&database, transaction).await?)
+    commit::answer(&commit::commit(&app, &database, wanted, transaction).await?)
 }
 
 /// The content, if it is short and text. One that is not here is left to `contents`, which says why; one that is damaged

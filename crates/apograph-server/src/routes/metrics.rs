@@ -14,6 +14,7 @@ pub(super) async fn get(State(app): State<App>) -> Answer {
         open.iter().map(|database| database.status().map_err(Refused::from)).collect::<Answer<Vec<_>>>()
     };
     let databases = app.blocking(read).await?;
+    app.metrics.waiting(app.copies.waiting());
     let text = app.metrics.text(&databases, &app.board.inbound());
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, form)], text).into_response())

@@ -1,6 +1,7 @@
 //! Every route, and who may use it: one table, from which the router and the OpenAPI document are built. A route
 //! without a decision cannot exist.
 
+mod acknowledge;
 mod backup;
 mod commit;
 mod contents;
@@ -125,6 +126,7 @@ pub(crate) fn table() -> Vec<Route> {
         get("/v1/databases/{db}/handshake", FOLLOW, "What a copy must know before it follows.", "Handshake", routing::get(handshake::get)),
         get("/v1/databases/{db}/partitions/{p}/journal", FOLLOW, "A partition's journal behind a position, without end.", "application/vnd.apograph.journal", routing::get(journal::get)),
         Route { method: Method::POST, path: "/v1/databases/{db}/report", access: FOLLOW, about: "How far a copy is.", takes: "LinkReport", gives: "ReportAnswer", handler: routing::post(reports::post) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/acknowledge", access: MEMBER, about: "What a full copy has on disk.", takes: "Acknowledgement", gives: "AcknowledgementAnswer", handler: routing::post(acknowledge::post) },
         Route { method: Method::POST, path: "/v1/databases/{db}/snapshot", access: FOLLOW, about: "The newest state of this server, for a copy that synchronizes.", takes: "SnapshotRequest", gives: json, handler: routing::post(synchronize::snapshot) },
         Route { method: Method::POST, path: "/v1/databases/{db}/partitions/{p}/synchronize", access: FOLLOW, about: "What a copy asks about a snapshot, answered frame by frame.", takes: "application/vnd.apograph.synchronize", gives: "application/vnd.apograph.synchronize", handler: routing::post(synchronize::ask) },
         get("/v1/databases/{db}/synchronization", OBSERVE, "How the last synchronization ended, and what it could not take.", "SyncReport", routing::get(synchronization::get)),

@@ -11,6 +11,8 @@ use super::{Access, Route, table};
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
+    types::Acknowledgement,
+    types::AcknowledgementAnswer,
     types::BackupOrder,
     types::BackupStatus,
     types::BulkAnswer,

@@ -2,11 +2,12 @@
 
 use apograph::database::roles::{EpochStart, Handover};
 use apograph::read::{Document, HistoryItem, Listed};
-use apograph::transaction::Committed;
 use apograph::{Database, Role, status as engine};
 use apograph_client::types;
 use apograph_format::timestamp::rfc3339;
 use apograph_format::{Content, Lock, Origin, Timestamp};
+
+use super::commit::Done;
 
 pub(super) fn document(document: Document, body: Option<String>, as_of: Timestamp) -> types::DocumentView {
     let Document { uri, head, version_ref, version } = document;
@@ -66,7 +67,8 @@ pub(super) fn history_item(item: HistoryItem) -> types::HistoryItem {
     }
 }
 
-pub(super) fn transaction_answer(committed: &Committed) -> types::TransactionAnswer {
+pub(super) fn transaction_answer(done: &Done) -> types::TransactionAnswer {
+    let committed = &done.committed;
     let results = committed.results.iter().map(|result| types::OperationResult {
         uri: result.uri.clone(),
         version: result.version.map(|version| version.number),
@@ -77,11 +79,13 @@ pub(super) fn transaction_answer(committed: &Committed) -> types::TransactionAns
         timestamp: committed.timestamp(),
         token: committed.token,
         results: results.collect(),
+        durability: done.durability.clone(),
     }
 }
 
 /// The answer to a write of one document; `None` if nothing was done to any.
-pub(super) fn document_answer(committed: &Committed) -> Option<types::DocumentAnswer> {
+pub(super) fn document_answer(done: &Done) -> Option<types::DocumentAnswer> {
+    let committed = &done.committed;
     let result = committed.results.first()?;
     Some(types::DocumentAnswer {
         uri: result.uri.clone(),
@@ -90,6 +94,7 @@ pub(super) fn document_answer(committed: &Committed) -> Option<types::DocumentAn
         timestamp: committed.timestamp(),
         token: committed.token,
         state: result.state,
+        durability: done.durability.clone(),
     })
 }
 

@@ -4,7 +4,7 @@ mod bulk;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use apograph_client::media_type;
 
 use super::{commit, shape};
 use crate::app::App;
+use crate::durability::Wanted;
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::problem::{Answer, Code};
 use crate::request::path::InDatabase;
@@ -29,9 +30,10 @@ pub(super) async fn post(
     body: Body,
 ) -> Answer {
     commit::writable(&database)?;
+    let wanted = Wanted::of(&app, &database, &headers)?;
     match json::content_type(&headers).as_deref() {
-        Some(media_type::JSON) => one(&app, &principal, database, &headers, body).await,
-        Some(media_type::NDJSON) => Ok(bulk::answer(app, principal, database, body)),
+        Some(media_type::JSON) => one(&app, &principal, database, wanted, &headers, body).await,
+        Some(media_type::NDJSON) => bulk::answer(app, principal, database, wanted, body),
         _ => {
             let detail = format!("this route takes {} or {}", media_type::JSON, media_type::NDJSON);
             Err(Code::MediaType.because(detail))
@@ -43,15 +45,17 @@ async fn one(
     app: &App,
     principal: &Principal,
     database: Database,
+    wanted: Wanted,
     headers: &HeaderMap,
     body: Body,
 ) -> Answer {
     let held = body::whole(app, headers, body, TRANSACTION_BYTES_MAX).await?;
     let transaction = read(app, principal, &database, held.bytes.clone()).await?;
     drop(held);
-    let committed = commit::commit(&database, transaction).await?;
-    let mut response: Response = Json(shape::transaction_answer(&committed)).into_response();
-    commit::set_token(&mut response, &committed.token);
+    let done = commit::commit(app, &database, wanted, transaction).await?;
+    let answer = Json(shape::transaction_answer(&done));
+    let mut response: Response = (done.status(StatusCode::OK), answer).into_response();
+    commit::set_token(&mut response, &done.committed.token);
     Ok(response)
 }
 

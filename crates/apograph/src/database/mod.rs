@@ -8,6 +8,7 @@ mod applier;
 mod backup;
 mod committer;
 mod copy;
+mod durable;
 mod evidence;
 mod export;
 mod feed;
@@ -39,6 +40,7 @@ use crate::spool::Spool;
 use crate::transaction::{Committed, Transaction};
 
 pub(crate) use applier::Applier;
+pub use durable::{Durable, Fate};
 pub use export::Export;
 pub(crate) use export::FORMAT;
 pub use feed::Feed;

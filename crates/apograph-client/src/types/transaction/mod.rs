@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use operation::{Lock, Move, Operation, Precondition, Publish, Put, Target};
 
-use super::{AuthorTime, Problem};
+use super::{AuthorTime, DurabilityAnswer, Problem};
 
 /// One atomic, attributed change of any number of documents.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -63,6 +63,9 @@ pub struct TransactionAnswer {
     pub token: Token,
     /// One for every operation, in order.
     pub results: Vec<OperationResult>,
+    /// How durable it is, if more than `local` was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<DurabilityAnswer>,
 }
 
 /// What became of one operation.

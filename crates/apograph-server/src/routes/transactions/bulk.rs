@@ -12,28 +12,39 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use apograph::database::PendingCommit;
 use apograph::error::CommitError;
-use apograph::{Database, Transaction};
+use apograph::{Committed, Database, Transaction};
 use apograph_client::media_type;
 use apograph_client::types::BulkAnswer;
 
+use super::super::commit::Done;
 use super::super::shape;
 use crate::app::App;
+use crate::durability::{Waiter, Wanted};
 use crate::limits::{BULK_ANSWERS_MAX, BULK_IN_FLIGHT_BYTES_MAX, BULK_IN_FLIGHT_MAX, TRANSACTION_BYTES_MAX};
 use crate::problem::{Answer, Code, Refused};
 use crate::request::lines::Lines;
 use crate::tokens::Principal;
 
 /// Answers while the body is still coming.
-pub(super) fn answer(app: App, principal: Principal, database: Database, body: Body) -> Response {
+pub(super) fn answer(
+    app: App,
+    principal: Principal,
+    database: Database,
+    wanted: Wanted,
+    body: Body,
+) -> Answer<Response> {
+    let waiter = Waiter::new(&app, &database, wanted)?;
     let (answers, waiting) = mpsc::channel(BULK_ANSWERS_MAX);
     let work = Bulk {
         app: app.clone(),
         principal,
         database,
         lines: Lines::new(&app, body, TRANSACTION_BYTES_MAX, "a transaction"),
+        waiter,
         flying: VecDeque::new(),
         answers,
         refused: false,
@@ -45,7 +56,7 @@ pub(super) fn answer(app: App, principal: Principal, database: Database, body: B
     });
     let mut response = Response::new(Body::from_stream(lines));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::NDJSON));
-    response
+    Ok(response)
 }
 
 struct Bulk {
@@ -53,10 +64,25 @@ struct Bulk {
     principal: Principal,
     database: Database,
     lines: Lines,
+    /// For replicas, if the request wants them to have every line.
+    waiter: Waiter,
     /// Handed to the committer, not yet answered.
-    flying: VecDeque<(PendingCommit, usize)>,
+    flying: VecDeque<Flight>,
     answers: mpsc::Sender<Bytes>,
     refused: bool,
+}
+
+/// A line on its way.
+struct Flight {
+    stage: Stage,
+    bytes: usize,
+    submitted: Instant,
+}
+
+enum Stage {
+    Committing(PendingCommit),
+    /// Committed; its answer may wait for replicas.
+    Committed(Committed),
 }
 
 /// Nobody reads the answers any more.
@@ -77,8 +103,8 @@ impl Bulk {
             let line = tokio::select! {
                 biased;
                 line = self.lines.next_with_text() => line,
-                landed = first(&mut self.flying), if !self.flying.is_empty() => {
-                    self.answer(landed.map_err(Refused::from)).await?;
+                landed = first(&self.waiter, &mut self.flying), if !self.flying.is_empty() => {
+                    self.answer(landed).await?;
                     continue;
                 }
                 () = self.answers.closed() => return Err(Gone),
@@ -115,9 +141,11 @@ impl Bulk {
             if self.refused {
                 return self.refuse(not_attempted()).await;
             }
+            let submitted = Instant::now();
             match self.database.submit(transaction.clone()) {
                 Ok(pending) => {
-                    self.flying.push_back((pending, bytes));
+                    let stage = Stage::Committing(pending);
+                    self.flying.push_back(Flight { stage, bytes, submitted });
                     return Ok(());
                 }
                 // Others fill the committer's queue: let some of ours land, then try again.
@@ -131,8 +159,8 @@ impl Bulk {
     /// Answers what landed without waiting for it.
     async fn land_what_landed(&mut self) -> Result<(), Gone> {
         use futures_util::FutureExt;
-        while let Some(landed) = first(&mut self.flying).now_or_never() {
-            self.answer(landed.map_err(Refused::from)).await?;
+        while let Some(landed) = first(&self.waiter, &mut self.flying).now_or_never() {
+            self.answer(landed).await?;
             if self.flying.is_empty() {
                 break;
             }
@@ -142,14 +170,14 @@ impl Bulk {
 
     async fn land(&mut self) -> Result<(), Gone> {
         if !self.flying.is_empty() {
-            let landed = first(&mut self.flying).await;
-            self.answer(landed.map_err(Refused::from)).await?;
+            let landed = first(&self.waiter, &mut self.flying).await;
+            self.answer(landed).await?;
         }
         Ok(())
     }
 
     fn flying_bytes(&self) -> usize {
-        self.flying.iter().map(|(_, bytes)| bytes).sum()
+        self.flying.iter().map(|flight| flight.bytes).sum()
     }
 
     /// A line that never reached the committer is refused after everything before it was answered.
@@ -161,9 +189,9 @@ impl Bulk {
         self.answer(Err(refused)).await
     }
 
-    async fn answer(&mut self, outcome: Answer<apograph::Committed>) -> Result<(), Gone> {
+    async fn answer(&mut self, outcome: Answer<Done>) -> Result<(), Gone> {
         let answer = match outcome {
-            Ok(committed) => BulkAnswer::Committed(shape::transaction_answer(&committed)),
+            Ok(done) => BulkAnswer::Committed(shape::transaction_answer(&done)),
             Err(refused) => {
                 self.refused = true;
                 BulkAnswer::Refused(refused.into_problem())
@@ -180,11 +208,26 @@ fn not_attempted() -> Refused {
 }
 
 /// The outcome of the oldest one on its way; pending for ever when there is none. Nothing is lost when dropped.
-async fn first(flying: &mut VecDeque<(PendingCommit, usize)>) -> Result<apograph::Committed, CommitError> {
-    let Some((pending, _)) = flying.front_mut() else {
+async fn first(waiter: &Waiter, flying: &mut VecDeque<Flight>) -> Answer<Done> {
+    let Some(flight) = flying.front_mut() else {
         return std::future::pending().await;
     };
-    let outcome = pending.await;
-    flying.pop_front();
-    outcome
+    if let Stage::Committing(pending) = &mut flight.stage {
+        match pending.await {
+            Ok(committed) => flight.stage = Stage::Committed(committed),
+            Err(error) => {
+                flying.pop_front();
+                return Err(error.into());
+            }
+        }
+    }
+    let durability = match &flight.stage {
+        Stage::Committed(committed) => waiter.wait(committed.token, flight.submitted).await,
+        Stage::Committing(_) => return std::future::pending().await,
+    };
+    let landed = flying.pop_front().map(|flight| flight.stage);
+    match landed {
+        Some(Stage::Committed(committed)) => Ok(Done { committed, durability: durability? }),
+        _ => std::future::pending().await,
+    }
 }

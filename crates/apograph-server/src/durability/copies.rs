@@ -1,0 +1,100 @@
+//! What the full copies of this server's databases acknowledged, and who waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use apograph_client::types::Acknowledgement;
+use apograph_format::{ServerKey, Token};
+use apograph_replication::acknowledged::Acknowledged;
+
+use crate::limits::{COPIES_MAX, DURABILITY_WAITERS_MAX};
+
+/// Copies are asked to acknowledge at once for so long after the last write that waited for them.
+const WANTED_FOR: Duration = Duration::from_secs(10);
+
+/// What copies acknowledged.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    databases: Mutex<BTreeMap<String, Of>>,
+    changes: watch::Sender<u64>,
+    waiters: Arc<Semaphore>,
+}
+
+/// Of one database.
+#[derive(Debug)]
+struct Of {
+    acknowledged: Acknowledged<Instant>,
+    /// Somebody waits, or waited a moment ago.
+    wanted_until: Option<Instant>,
+}
+
+impl Default for Copies {
+    fn default() -> Copies {
+        Copies {
+            databases: Mutex::default(),
+            changes: watch::Sender::default(),
+            waiters: Arc::new(Semaphore::new(DURABILITY_WAITERS_MAX)),
+        }
+    }
+}
+
+impl Copies {
+    /// A copy has something on disk. Answers whether somebody waits for the next one.
+    pub(crate) fn note(&self, database: &str, said: &Acknowledgement) -> bool {
+        let now = Instant::now();
+        let up_to = Token { epoch: said.epoch, timestamp: said.durable };
+        let mut databases = self.locked();
+        let of = of(&mut databases, database);
+        of.acknowledged.note(said.server.key, &said.server.name, up_to, now);
+        let is_wanted = of.wanted_until.is_some_and(|until| now < until);
+        drop(databases);
+        self.changes.send_modify(|count| *count += 1);
+        is_wanted
+    }
+
+    /// Did this copy acknowledge anything before?
+    pub(crate) fn knows(&self, database: &str, key: &ServerKey) -> bool {
+        self.locked().get(database).is_some_and(|of| of.acknowledged.knows(key))
+    }
+
+    /// Who has what the token names on disk; each server once.
+    pub(super) fn reached(&self, database: &str, token: Token) -> BTreeMap<ServerKey, String> {
+        let databases = self.locked();
+        let of = databases.get(database);
+        let reached = of.into_iter().flat_map(|of| of.acknowledged.reached(token));
+        reached.map(|(key, name)| (key, name.to_owned())).collect()
+    }
+
+    /// Copies should acknowledge at once: somebody is going to wait.
+    pub(super) fn want(&self, database: &str) {
+        of(&mut self.locked(), database).wanted_until = Some(Instant::now() + WANTED_FOR);
+    }
+
+    /// Tells of every acknowledgement.
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A place for one who waits; `None` when too many do.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.waiters).try_acquire_owned().ok()
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        DURABILITY_WAITERS_MAX.saturating_sub(self.waiters.available_permits())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Of>> {
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names of databases come from the settings, so there are not many.
+fn of<'a>(databases: &'a mut BTreeMap<String, Of>, database: &str) -> &'a mut Of {
+    let new = || Of { acknowledged: Acknowledged::new(COPIES_MAX), wanted_until: None };
+    databases.entry(database.to_owned()).or_insert_with(new)
+}
