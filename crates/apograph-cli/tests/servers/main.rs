@@ -14,6 +14,7 @@
 mod backup;
 mod bad;
 mod contents;
+mod durability;
 mod exact;
 mod killed;
 mod ndjson;

@@ -76,10 +76,12 @@ impl Waiter {
                 continue;
             };
             self.app.metrics.waited(missed.is_none());
+            let mut names: Vec<String> = reached.values().cloned().collect();
+            names.sort();
             return Ok(Some(DurabilityAnswer {
                 asked: self.wanted.durability,
                 reached: Durability::of(reached.len().min(replicas)),
-                replicas: reached.into_values().collect(),
+                replicas: names,
                 waited_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
                 missed,
             }));
