@@ -76,6 +76,7 @@ pub(crate) enum Command {
     Pause(commands::pause::Pause),
     Resume(commands::resume::Resume),
     Throttle(commands::throttle::Throttle),
+    LagLimit(commands::lag_limit::LagLimit),
     Promote(commands::promote::Promote),
     Switchover(commands::switchover::Switchover),
     Follow(commands::follow::Follow),

@@ -52,6 +52,7 @@ fn every_verb_explains_itself() {
         "pause",
         "resume",
         "throttle",
+        "lag-limit",
         "follow",
         "orphans",
         "promote",

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod carrier;
 pub mod forecast;
 pub mod lag;
+pub mod lag_limit;
 pub mod link;
 pub mod order;
 pub mod published;

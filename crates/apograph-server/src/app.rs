@@ -13,6 +13,7 @@ use apograph::{Database, Folder, Role};
 use crate::backups::Backups;
 use crate::clock;
 use crate::durability::Copies;
+use crate::lag_limits::LagLimits;
 use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX, WORK_HERE_BYTES_MAX};
 use crate::links::{Board, Orders, Windows};
 use crate::metrics::Metrics;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) board: Board,
     /// What full copies of this server have on disk.
     pub(crate) copies: Copies,
+    /// How far copies may be behind.
+    pub(crate) lag_limits: LagLimits,
     /// The workers of links into this server.
     pub(crate) orders: Orders,
     /// Roles that change.
@@ -73,6 +76,7 @@ impl App {
             metrics: Metrics::default(),
             board: Board::default(),
             copies: Copies::default(),
+            lag_limits: LagLimits::default(),
             orders: Orders::default(),
             roles: Roles::default(),
             backups: Backups::default(),

@@ -15,6 +15,7 @@ mod app;
 mod backups;
 mod clock;
 mod durability;
+mod lag_limits;
 mod links;
 mod metrics;
 mod request;

@@ -91,6 +91,13 @@ pub const DURABILITY_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for replicas: beyond it people do better to look at the copy.
 pub const DURABILITY_WITHIN_MAX: Duration = Duration::from_secs(60);
 
+/// Copies of one database that have lag limits.
+pub const LAG_LIMITS_MAX: usize = 64;
+/// Name of a server in a lag limit.
+pub const LAG_LIMIT_NAME_BYTES_MAX: usize = 200;
+/// Seconds in a lag limit: a write waits at most so long, as clients give up after a minute; a copy is lost after it.
+pub const LAG_LIMIT_SECONDS_MAX: u64 = 50;
+
 /// Entries handed to the engine at once.
 pub const TAKE_ENTRIES_MAX: usize = 256;
 /// Bytes of entries handed to the engine at once, and read ahead meanwhile.

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use apograph::status::DatabaseStatus;
-use apograph_client::types::{LinkForecast, LinkProgress, LinkState, LinkStatus};
+use apograph_client::types::{LagLimitView, LagReaction, LinkForecast, LinkProgress, LinkState, LinkStatus};
 
 /// What a server counts.
 pub(crate) struct Metrics {
@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     broken_streams: Counter,
     waits: Family<WaitLabels, Counter>,
     waiting: Number,
+    kept_back: Family<GateLabels, Number>,
     visible: Family<DatabaseLabels, Number>,
     documents: Family<ViewLabels, Number>,
     entries: Family<PartitionLabels, Number>,
@@ -51,6 +52,13 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WaitLabels {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GateLabels {
+    database: String,
+    link: String,
+    action: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -155,6 +163,7 @@ impl Default for Metrics {
             broken_streams: Counter::<u64, AtomicU64>::default(),
             waits: Family::default(),
             waiting: Number::default(),
+            kept_back: Family::default(),
             visible: Family::default(),
             documents: Family::default(),
             entries: Family::default(),
@@ -184,6 +193,11 @@ impl Metrics {
         registry.register("requests", "Answered requests", self.requests.clone());
         registry.register("broken_streams", "Journal streams that failed", self.broken_streams.clone());
         registry.register("durability_waits", "Writes that waited for replicas", self.waits.clone());
+        registry.register(
+            "lag_limit_exceeded",
+            "1 while a copy is beyond its lag limit, by what happens to writes",
+            self.kept_back.clone(),
+        );
         registry.register("durability_waiting", "Writes that wait for replicas", self.waiting.clone());
         registry.register(
             "visible_micros",
@@ -232,6 +246,23 @@ impl Metrics {
     /// So many wait now.
     pub(crate) fn waiting(&self, waiting: usize) {
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// Copies of a database that are beyond their limits.
+    pub(crate) fn lag_limits(&self, limits: &[(String, Vec<LagLimitView>)]) {
+        self.kept_back.clear();
+        for (database, limit) in
+            limits.iter().flat_map(|(name, limits)| limits.iter().map(move |of| (name, of)))
+        {
+            let action = match limit.now {
+                None => continue,
+                Some(LagReaction::Warn) => "warn",
+                Some(LagReaction::Stall) => "stall",
+                Some(LagReaction::Reject) => "reject",
+            };
+            let labels = GateLabels { database: database.clone(), link: limit.server.clone(), action };
+            self.kept_back.get_or_create(&labels).set(1);
+        }
     }
 
     /// Everything, as text.

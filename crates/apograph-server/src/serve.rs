@@ -16,7 +16,7 @@ use apograph::{Database, Folder};
 use crate::app::App;
 use crate::limits::DRAIN_TIMEOUT;
 use crate::tokens::{self, Tokens};
-use crate::{links, routes};
+use crate::{lag_limits, links, routes};
 
 pub use error::ServeError;
 
@@ -42,6 +42,7 @@ pub async fn serve(
     let stopping = shutdown.child_token();
     let app = App::new(opened.folder, opened.tokens, opened.databases, stopping.clone());
     links::start(&app);
+    lag_limits::start(&app);
     let router = routes::router(&app);
     tracing::info!(%address, "serving");
     ready(address);

@@ -52,6 +52,15 @@ pub enum CommitError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Writes wait for a copy that lags or is lost, and this one waited for as long as it may, or may not wait. Nothing was
+    /// done.
+    #[error("writes wait for the copy {link}: {reason}")]
+    Lagging {
+        /// Which copy.
+        link: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An operation cannot be done.
     #[error("operation {index} on {uri}: {refusal}")]
     Refused {

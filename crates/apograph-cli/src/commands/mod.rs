@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod journal;
+pub(crate) mod lag_limit;
 pub(crate) mod links;
 pub(crate) mod lock;
 pub(crate) mod ls;
@@ -67,6 +68,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Pause(verb) => verb.run(&global).await,
         Command::Resume(verb) => verb.run(&global).await,
         Command::Throttle(verb) => verb.run(&global).await,
+        Command::LagLimit(verb) => verb.run(&global).await,
         Command::Promote(verb) => verb.run(&global).await,
         Command::Switchover(verb) => verb.run(&global).await,
         Command::Follow(verb) => verb.run(&global).await,

@@ -1,10 +1,10 @@
 //! `apograph status`.
 
 use apograph_client::format::Timestamp;
-use apograph_client::types::{DatabaseStatus, Status as ServerStatus};
+use apograph_client::types::{DatabaseStatus, LagReaction, Status as ServerStatus};
 use clap::Args;
 
-use super::links;
+use super::{lag_limit, links};
 use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -87,6 +87,17 @@ fn database_in_words(database: &DatabaseStatus, partitions: bool) -> String {
             partition.journal_bytes_kept,
             partition.applied,
         ));
+    }
+    if let Some(gate) = &database.gate {
+        let what = match gate.action {
+            LagReaction::Stall => format!("WAIT, {} now, ", gate.waiting),
+            LagReaction::Reject | LagReaction::Warn => "ARE REFUSED ".to_owned(),
+        };
+        text.push_str(&format!("  writes     {what}for the copy {}: {}\n", gate.link, gate.reason));
+    }
+    for limit in &database.lag_limits {
+        let text_of = lag_limit::in_words(limit).replace('\n', ";");
+        text.push_str(&format!("  limit      {text_of}\n"));
     }
     if let Some(reason) = &database.stopped {
         text.push_str(&format!("  STOPPED    {reason}\n"));

@@ -19,7 +19,8 @@ const WRITERS: usize = 4;
 const KILLS: usize = 4;
 
 fn json(server: &Server, arguments: &[&str]) -> Value {
-    let output = done(server.command("admin", arguments).args(["--output", "json"]));
+    let mut command = server.command("admin", arguments);
+    let output = done(command.args(["--output", "json"]));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -70,8 +71,8 @@ fn write(primary: &Server, round: usize, writer: usize, answered: &Mutex<Vec<Tim
     let client = client(primary, 1);
     for number in 0.. {
         let document = DocumentRequest { body: Some("x".repeat(200)), ..DocumentRequest::default() };
-        let put = client.put_document("main", &uri(round, writer, number), &document, Match::Absent);
-        match block_on(put) {
+        let at = uri(round, writer, number);
+        match block_on(client.put_document("main", &at, &document, Match::Absent)) {
             Ok(answer) => {
                 let durability = answer.durability.unwrap();
                 assert!(durability.is_reached(), "{durability:?}");

@@ -4,7 +4,9 @@ use reqwest::Method;
 
 use super::request::{segment, waiting};
 use super::{Client, ClientError};
-use crate::types::{LinkStatus, SyncMeasure, SyncRemark, SyncReport, SyncRequest, ThrottleRequest};
+use crate::types::{
+    LagLimit, LagLimitView, LinkStatus, SyncMeasure, SyncRemark, SyncReport, SyncRequest, ThrottleRequest,
+};
 
 impl Client {
     /// Synchronizes a copy with its source; answers how its link stands then. The server goes on by itself.
@@ -38,6 +40,27 @@ impl Client {
         bytes_per_second: Option<u64>,
     ) -> Result<LinkStatus, ClientError> {
         self.tell(Method::PUT, database, "throttle", Some(ThrottleRequest { bytes_per_second })).await
+    }
+
+    /// Limits of copies, and how they stand to them.
+    pub async fn lag_limits(&self, database: &str) -> Result<Vec<LagLimitView>, ClientError> {
+        self.get(&route(database, "lag-limits"), &()).await
+    }
+
+    /// Limits how far a copy may be behind; `None` takes the limit away. Answers all limits.
+    pub async fn set_lag_limit(
+        &self,
+        database: &str,
+        server: &str,
+        limit: Option<&LagLimit>,
+    ) -> Result<Vec<LagLimitView>, ClientError> {
+        let path = route(database, &format!("lag-limits/{}", segment(server)));
+        let request = match limit {
+            Some(limit) => self.request(Method::PUT, &path).json(limit),
+            None => self.request(Method::DELETE, &path),
+        };
+        let response = self.send(request, &waiting()).await?;
+        self.json(response).await
     }
 
     /// How the last synchronization of a copy ended, and what it could not take.

@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod health;
 pub mod history;
 pub mod import;
+pub mod lag_limit;
 pub mod leaf;
 pub mod link;
 pub mod list;
@@ -35,6 +36,7 @@ pub use handshake::Handshake;
 pub use health::Health;
 pub use history::{HistoryItem, HistoryPage};
 pub use import::{ImportAnswer, ImportDone, ImportProgress, ImportQuery};
+pub use lag_limit::{GateView, LagLimit, LagLimitView, LagReaction};
 pub use leaf::LeafLine;
 pub use link::{
     LinkDirection, LinkLag, LinkPartition, LinkPeer, LinkProof, LinkReport, LinkState, LinkStatus,

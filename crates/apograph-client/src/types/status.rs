@@ -5,7 +5,7 @@ use std::fmt;
 use apograph_format::{DatabaseId, Digest, PartitionId, Position, ServerKey, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
-use super::LinkStatus;
+use super::{GateView, LagLimitView, LinkStatus};
 
 /// Where a server stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,6 +87,12 @@ pub struct DatabaseStatus {
     /// Things somebody should look at, each with its reason.
     #[serde(default)]
     pub alarms: Vec<String>,
+    /// Why writes wait or are refused for a copy's sake, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateView>,
+    /// Limits of copies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lag_limits: Vec<LagLimitView>,
 }
 
 /// Where one partition stands.

@@ -7,13 +7,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use apograph_client::types::Acknowledgement;
-use apograph_format::{ServerKey, Token};
+use apograph_format::{PartitionId, ServerKey, Token};
 use apograph_replication::acknowledged::Acknowledged;
 
 use crate::limits::{COPIES_MAX, DURABILITY_WAITERS_MAX};
 
 /// Copies are asked to acknowledge at once for so long after the last write that waited for them.
 const WANTED_FOR: Duration = Duration::from_secs(10);
+
+/// As many partitions as a database may have.
+const PARTITIONS_MAX: usize = 64;
+/// Of more copies than are remembered, those go that were not heard for so long.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// What copies acknowledged.
 #[derive(Debug)]
@@ -27,8 +32,19 @@ pub(crate) struct Copies {
 #[derive(Debug)]
 struct Of {
     acknowledged: Acknowledged<Instant>,
+    /// The last word of each, by name.
+    words: BTreeMap<String, LastWord>,
     /// Somebody waits, or waited a moment ago.
     wanted_until: Option<Instant>,
+}
+
+/// What a copy acknowledged last.
+#[derive(Debug, Clone)]
+pub(crate) struct LastWord {
+    pub(crate) up_to: Token,
+    /// Sequence of the last entry, and bytes ever appended.
+    pub(crate) partitions: BTreeMap<PartitionId, (u64, u64)>,
+    pub(crate) heard: Instant,
 }
 
 impl Default for Copies {
@@ -49,6 +65,13 @@ impl Copies {
         let mut databases = self.locked();
         let of = of(&mut databases, database);
         of.acknowledged.note(said.server.key, &said.server.name, up_to, now);
+        let ends = said.partitions.iter().take(PARTITIONS_MAX);
+        let ends = ends.map(|of| (of.partition, (of.durable.sequence, of.journal_bytes_appended)));
+        let word = LastWord { up_to, partitions: ends.collect(), heard: now };
+        of.words.insert(said.server.name.clone(), word);
+        if of.words.len() > COPIES_MAX {
+            of.words.retain(|_, word| now.duration_since(word.heard) < FORGET);
+        }
         let is_wanted = of.wanted_until.is_some_and(|until| now < until);
         drop(databases);
         self.changes.send_modify(|count| *count += 1);
@@ -68,13 +91,18 @@ impl Copies {
         reached.map(|(key, name)| (key, name.to_owned())).collect()
     }
 
+    /// What the copy of this name acknowledged last.
+    pub(crate) fn last_word(&self, database: &str, server: &str) -> Option<LastWord> {
+        self.locked().get(database)?.words.get(server).cloned()
+    }
+
     /// Copies should acknowledge at once: somebody is going to wait.
     pub(super) fn want(&self, database: &str) {
         of(&mut self.locked(), database).wanted_until = Some(Instant::now() + WANTED_FOR);
     }
 
     /// Tells of every acknowledgement.
-    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
@@ -95,6 +123,7 @@ impl Copies {
 
 /// Names of databases come from the settings, so there are not many.
 fn of<'a>(databases: &'a mut BTreeMap<String, Of>, database: &str) -> &'a mut Of {
-    let new = || Of { acknowledged: Acknowledged::new(COPIES_MAX), wanted_until: None };
+    let new =
+        || Of { acknowledged: Acknowledged::new(COPIES_MAX), words: BTreeMap::new(), wanted_until: None };
     databases.entry(database.to_owned()).or_insert_with(new)
 }

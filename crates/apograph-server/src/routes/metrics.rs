@@ -14,6 +14,11 @@ pub(super) async fn get(State(app): State<App>) -> Answer {
         open.iter().map(|database| database.status().map_err(Refused::from)).collect::<Answer<Vec<_>>>()
     };
     let databases = app.blocking(read).await?;
+    let limits: Vec<_> = databases
+        .iter()
+        .map(|database| (database.name.clone(), app.lag_limits.list(&database.name)))
+        .collect();
+    app.metrics.lag_limits(&limits);
     app.metrics.waiting(app.copies.waiting());
     let text = app.metrics.text(&databases, &app.board.inbound());
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -14,6 +14,7 @@ mod handshake;
 mod health;
 mod import;
 mod journal;
+mod lag_limits;
 mod leaves;
 mod links;
 mod list;
@@ -102,6 +103,7 @@ async fn method_not_allowed() -> Refused {
 pub(crate) fn table() -> Vec<Route> {
     const DOCUMENT: &str = "/v1/databases/{db}/documents/{*uri}";
     const CONTENT: &str = "/v1/databases/{db}/contents/{*uri}";
+    const LAG_LIMIT: &str = "/v1/databases/{db}/lag-limits/{name}";
     let json = "application/json";
     vec![
         get("/health/live", Access::Public, "Does the server run?", "Health", routing::get(health::live)),
@@ -136,6 +138,9 @@ pub(crate) fn table() -> Vec<Route> {
         operate(Method::POST, "/v1/databases/{db}/sync", "Synchronize a copy with its source; with `dry_run`, say what would come (`SyncMeasure`).", "SyncRequest", routing::post(links::sync)),
         operate(Method::POST, "/v1/databases/{db}/pause", "Pause the link of a copy, until it is resumed.", "", routing::post(links::pause)),
         operate(Method::POST, "/v1/databases/{db}/resume", "Let the link of a copy go on.", "", routing::post(links::resume)),
+        get("/v1/databases/{db}/lag-limits", OBSERVE, "How far copies may be behind before writes wait for them: a list of `LagLimitView`.", json, routing::get(lag_limits::list)),
+        Route { method: Method::PUT, path: LAG_LIMIT, access: OPERATE, about: "Limit how far a copy may be behind; answers all limits, a list of `LagLimitView`.", takes: "LagLimit", gives: json, handler: routing::put(lag_limits::put) },
+        Route { method: Method::DELETE, path: LAG_LIMIT, access: OPERATE, about: "Take the limit of a copy away; answers all that are left.", takes: "", gives: json, handler: routing::delete(lag_limits::delete) },
         Route { method: Method::POST, path: "/v1/databases/{db}/promote", access: OPERATE, about: "Make this copy the primary; with `plan`, say what that would mean.", takes: "PromoteRequest", gives: "PromotionAnswer", handler: routing::post(roles::promote) },
         Route { method: Method::POST, path: "/v1/databases/{db}/switchover", access: OPERATE, about: "Give the role of primary to a copy that follows, without loss.", takes: "SwitchoverRequest", gives: "SwitchoverAnswer", handler: routing::post(roles::switchover) },
         Route { method: Method::PUT, path: "/v1/databases/{db}/source", access: OPERATE, about: "Have a copy, or a primary that another one followed, follow another server.", takes: "FollowRequest", gives: "EpochAnswer", handler: routing::put(roles::follow) },

@@ -29,6 +29,8 @@ use super::{Access, Route, table};
     types::Health,
     types::HistoryPage,
     types::ImportAnswer,
+    types::LagLimit,
+    types::LagLimitView,
     types::LinkReport,
     types::LinkStatus,
     types::ListPage,

@@ -108,7 +108,11 @@ pub(crate) fn view(view: engine::ViewStatus) -> types::ViewStatus {
     }
 }
 
-pub(crate) fn database(status: engine::DatabaseStatus) -> types::DatabaseStatus {
+pub(crate) fn database(
+    status: engine::DatabaseStatus,
+    gate: Option<types::GateView>,
+    lag_limits: Vec<types::LagLimitView>,
+) -> types::DatabaseStatus {
     types::DatabaseStatus {
         name: status.name,
         id: status.id,
@@ -122,6 +126,8 @@ pub(crate) fn database(status: engine::DatabaseStatus) -> types::DatabaseStatus 
         primary_url: status.primary_url,
         stopped: status.stopped,
         alarms: status.alarms,
+        gate,
+        lag_limits,
     }
 }
 

@@ -10,6 +10,7 @@ use apograph_format::timestamp::rfc3339;
 use super::shape;
 use crate::app::App;
 use crate::clock;
+use crate::lag_limits;
 use crate::problem::{Answer, Refused};
 
 /// Where this server stands.
@@ -27,7 +28,14 @@ pub(super) async fn get(State(app): State<App>) -> Answer {
         software: env!("CARGO_PKG_VERSION").to_owned(),
         now,
         started: rfc3339(app.started),
-        databases: databases.into_iter().map(shape::database).collect(),
+        databases: databases
+            .into_iter()
+            .map(|database| {
+                let gate = app.database(&database.name).ok().and_then(|open| lag_limits::gate(&open));
+                let limits = app.lag_limits.list(&database.name);
+                shape::database(database, gate, limits)
+            })
+            .collect(),
         links,
     };
     Ok(Json(status).into_response())

@@ -101,7 +101,7 @@ impl Committer {
 impl Worker {
     /// Commits a group. Every transaction gets its answer, after everything it rests on is durable.
     pub(super) fn commit_group(&mut self, group: Vec<(Transaction, CommitAnswer)>) {
-        let group = self.park(group);
+        let group = self.keep_back(group);
         if group.is_empty() {
             return;
         }

@@ -13,6 +13,7 @@ mod evidence;
 mod export;
 mod feed;
 mod file;
+mod gate;
 mod handshake;
 mod import;
 mod leaves;
@@ -45,6 +46,7 @@ pub use export::Export;
 pub(crate) use export::FORMAT;
 pub use feed::Feed;
 pub use file::DatabaseFile;
+pub use gate::{Gate, GateMode};
 pub use handshake::{Handshake, PROTOCOL};
 pub use import::{Import, ImportProgress, ImportRequest, Imported};
 pub use leaves::{Leaves, LeavesQuery, ListedLeaf};
@@ -143,6 +145,7 @@ impl Database {
     /// transaction is durable, applied and visible, or refused.
     pub fn submit(&self, transaction: Transaction) -> Result<PendingCommit, CommitError> {
         self.check_writable()?;
+        self.check_gate(&transaction)?;
         let (answer, pending) = oneshot::channel();
         let command = Command::Commit(Box::new(transaction), answer);
         match self.threads.queue.try_send(command) {

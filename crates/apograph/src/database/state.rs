@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +16,7 @@ use apograph_journal::JournalReader;
 use apograph_store::{Store, StoreError};
 
 use super::file::DatabaseFile;
+use super::gate::Gate;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
 use crate::Role;
 use crate::error::{CommitError, TakeError};
@@ -51,6 +52,10 @@ pub(crate) struct Shared {
     pub(crate) pins: Pins,
     /// While a backup is made nothing is taken out of the journals.
     pub(crate) backing_up: AtomicBool,
+    /// Why writes are kept back, if they are.
+    pub(super) gate: Mutex<Option<Gate>>,
+    /// How many are.
+    pub(super) waiting: AtomicUsize,
     sync: Mutex<(Option<SyncMarker>, Option<SyncOutcome>)>,
 }
 
@@ -115,6 +120,8 @@ impl Shared {
             generation: AtomicU64::new(0),
             pins: Pins::default(),
             backing_up: AtomicBool::new(false),
+            gate: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             sync: Mutex::new(sync),
         }
     }

@@ -13,6 +13,7 @@ use apograph_journal::{AppendError, Journal, SyncError};
 use super::Shared;
 use super::applier::{Applier, Compared};
 use super::committer::Committer;
+use super::gate::Kept;
 use super::roles::Hold;
 use super::synchronize::Installing;
 use crate::Role;
@@ -48,6 +49,8 @@ pub(super) struct Worker {
     pub(super) installing: Installing,
     /// Writes wait.
     pub(super) hold: Option<Hold>,
+    /// What waits at the gate.
+    pub(super) kept: Kept,
     last_upkeep: Instant,
     /// When purged bytes were last found in a file that a reader holds open.
     last_erase: Option<Instant>,
@@ -80,6 +83,7 @@ impl Worker {
             committer,
             installing,
             hold: None,
+            kept: Kept::default(),
             last_upkeep: now,
             last_attempt: now,
             last_erase: None,
@@ -281,6 +285,7 @@ impl Worker {
 
     fn finish(&mut self) {
         self.release_writes();
+        self.refuse_kept(|| CommitError::Stopped { reason: "the server is shutting down".into() });
         if self.shared.stopped().is_none() {
             self.write_checkpoint_if_due(true);
         }

@@ -3,20 +3,15 @@
 //! The old primary has durably stepped down before the new one may begin its epoch. Who crashes in between loses
 //! nothing: the right to begin the epoch is durable at the old primary, and it is given again to whoever it belongs to.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use apograph_format::{Position, Timestamp};
 
-use super::super::worker::{CommitAnswer, Worker};
+use super::super::worker::Worker;
 use super::{Database, Handover, RETRY_AFTER, RoleError};
 use crate::Role;
 use crate::error::CommitError;
 use crate::status::ServerIdentity;
-use crate::transaction::Transaction;
-
-/// Transactions that wait while writes are held.
-const PARKED_MAX: usize = 1_024;
 
 /// Writes are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +22,10 @@ pub struct HeldWrites {
     pub visible: Timestamp,
 }
 
-/// What the worker keeps while writes are held.
+/// Writes are held; what comes meanwhile waits at the gate.
 pub(in crate::database) struct Hold {
     /// Then they go on by themselves: whoever wanted the hold is gone.
     until: Instant,
-    parked: VecDeque<(Transaction, CommitAnswer)>,
 }
 
 impl Database {
@@ -67,8 +61,7 @@ impl Worker {
         if let Some(reason) = self.shared.stopped() {
             return Err(RoleError::Stopped { reason });
         }
-        let parked = self.hold.take().map(|hold| hold.parked).unwrap_or_default();
-        self.hold = Some(Hold { until: Instant::now() + at_most, parked });
+        self.hold = Some(Hold { until: Instant::now() + at_most });
         Ok(HeldWrites {
             positions: self.journals.iter().map(|journal| journal.end()).collect(),
             visible: self.applier.applied(),
@@ -94,56 +87,22 @@ impl Worker {
             file.handover = Some(given);
         })?;
         tracing::warn!(database = %self.shared.name, to = %handover.to.name, epoch, "stepped down");
-        if let Some(hold) = self.hold.take() {
-            refuse(hold.parked);
-        }
+        self.hold = None;
+        self.refuse_kept(|| CommitError::Held { retry_after: RETRY_AFTER });
         Ok(handover)
     }
 
     pub(in crate::database) fn release_writes(&mut self) {
-        let Some(hold) = self.hold.take() else { return };
-        let mut group = Vec::new();
-        for (transaction, answer) in hold.parked {
-            // As everywhere: a purge stands alone.
-            let is_alone = transaction.purges();
-            if is_alone {
-                self.commit_group(std::mem::take(&mut group));
-            }
-            group.push((transaction, answer));
-            if is_alone {
-                self.commit_group(std::mem::take(&mut group));
-            }
-        }
-        self.commit_group(group);
+        self.hold = None;
+        self.release();
     }
 
     /// Nobody came for the hold in time.
     pub(in crate::database) fn release_if_over(&mut self) {
         if self.hold.as_ref().is_some_and(|hold| Instant::now() >= hold.until) {
             tracing::warn!(database = %self.shared.name, "writes were held for too long, and go on");
-            self.release_writes();
+            self.hold = None;
         }
-    }
-
-    /// Lets transactions wait while writes are held; gives back those that need not.
-    pub(in crate::database) fn park(
-        &mut self,
-        group: Vec<(Transaction, CommitAnswer)>,
-    ) -> Vec<(Transaction, CommitAnswer)> {
-        let Some(hold) = &mut self.hold else { return group };
-        for waiting in group {
-            if hold.parked.len() < PARKED_MAX {
-                hold.parked.push_back(waiting);
-            } else {
-                refuse([waiting]);
-            }
-        }
-        Vec::new()
-    }
-}
-
-fn refuse(parked: impl IntoIterator<Item = (Transaction, CommitAnswer)>) {
-    for (_, answer) in parked {
-        let _ = answer.send(Err(CommitError::Held { retry_after: RETRY_AFTER }));
+        self.release();
     }
 }

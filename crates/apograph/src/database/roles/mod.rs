@@ -35,7 +35,7 @@ pub use promote::{Promote, Promoted};
 /// Epochs that are remembered; there is one for every promotion there ever was.
 const EPOCHS_MAX: usize = 1_024;
 /// What a client waits before it asks again while the role moves.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
+pub(super) const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The beginning of an epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
