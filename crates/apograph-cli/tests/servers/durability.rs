@@ -195,3 +195,77 @@ fn the_command_line_says_what_was_reached_and_its_exit_status_does() {
     }
     check_copies(&primary, &[&replica], &staging);
 }
+
+/// Stops or continues the process of a server, as `kill -STOP` does.
+fn signal(server: &Server, signal: &str) {
+    let process = server.process_id().unwrap().to_string();
+    done(std::process::Command::new("kill").args([signal, &process]));
+}
+
+#[test]
+fn a_frozen_copy_holds_writes_as_set_and_lets_them_go_when_it_is_back() {
+    let root = tempfile::tempdir().unwrap();
+    let [primary, replica, staging] = servers(root.path(), 2);
+    let text = |arguments: &[&str]| {
+        let output = done(&mut primary.command("admin", arguments));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let set = ["lag-limit", "replica", "--seconds", "2", "--action", "stall"];
+    let set = [&set[..], &["--on-lost-contact", "stall", "--contact", "2", "--stall", "30"]].concat();
+    println!("{}", text(&set));
+    let (over, written) = (AtomicBool::new(false), Mutex::new(0_u64));
+    let longest = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let (client, mut longest) = (client(&primary, 0), Duration::ZERO);
+            for number in 0.. {
+                if over.load(Ordering::Acquire) {
+                    return longest;
+                }
+                let document = DocumentRequest { body: Some("x".into()), ..DocumentRequest::default() };
+                let begun = Instant::now();
+                // Nobody sees an error, only the wait.
+                block_on(client.put_document("main", &uri(7, 0, number), &document, Match::Absent)).unwrap();
+                longest = longest.max(begun.elapsed());
+                *written.lock().unwrap() = number + 1;
+            }
+            longest
+        });
+        eventually("clients write", || *written.lock().unwrap() > 50);
+        signal(&replica, "-STOP");
+        eventually("writes wait", || {
+            let gate = &json(&primary, &["status"])["databases"][0]["gate"];
+            gate["action"] == "stall" && gate["waiting"] == 1
+        });
+        println!("{}", text(&["status"]));
+        println!("{}", text(&["lag-limit"]));
+        let before = *written.lock().unwrap();
+        // Reads and other members go on; who would rather know than wait is told at once when that is set.
+        assert!(text(&["ls", "/w/7/", "--limit", "1"]).contains("/w/7/"));
+        let reject = ["lag-limit", "replica", "--seconds", "2", "--action", "reject"];
+        let reject = [&reject[..], &["--on-lost-contact", "warn", "--contact", "50"]].concat();
+        assert_eq!(*written.lock().unwrap(), before, "nothing was written meanwhile");
+        signal(&replica, "-CONT");
+        eventually("writes go on by themselves", || *written.lock().unwrap() > before + 50);
+        over.store(true, Ordering::Release);
+        let longest = writer.join().unwrap();
+        text(&reject);
+        longest
+    });
+    assert!(longest < Duration::from_secs(30));
+    println!("the longest write waited {longest:?}");
+    signal(&replica, "-STOP");
+    eventually("writes are refused", || {
+        let put = primary.command("editor", &["put", "/x", "-m", "x"]).output().unwrap();
+        let said = String::from_utf8_lossy(&put.stderr).into_owned();
+        let is_refused = put.status.code() == Some(6) && said.contains("writes wait for the copy replica");
+        if is_refused {
+            println!("{said}");
+        }
+        is_refused
+    });
+    signal(&replica, "-CONT");
+    assert!(text(&["lag-limit", "replica", "--off"]).contains("no copy has a limit"));
+    done(&mut primary.command("editor", &["put", "/x", "-m", "x"]));
+    eventually("both copies follow", || follows(&replica) && follows(&staging));
+    check_copies(&primary, &[&replica], &staging);
+}

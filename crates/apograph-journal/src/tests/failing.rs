@@ -101,3 +101,23 @@ fn what_a_full_disk_refused_can_be_taken_back_across_segments() {
         assert!(check(dir.path()).is_sound());
     }
 }
+
+/// Whoever says that something is durable says so of what an opening found, too: a process that was killed between a write
+/// and its sync leaves entries which only the system's memory has.
+#[test]
+fn what_an_opening_shows_it_has_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = create(&Disk::default(), dir.path());
+    let entries = Chain::new().extend(&mut journal, 1, 10);
+    journal.write_out().unwrap();
+    drop(journal);
+    let disk = Disk::default();
+    disk.faults.fail_syncs(true);
+    let refused = Journal::open_on(disk, dir.path(), Some(&identity()), options());
+    assert!(
+        matches!(refused, Err(crate::OpenError::Io(_))),
+        "{:?}",
+        refused.map(|(journal, _)| journal.end())
+    );
+    assert_eq!(open(dir.path()).end(), entries[0].position());
+}
