@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use apograph_client::types::Acknowledgement;
+use apograph_client::types::{Acknowledgement, LinkReport};
 use apograph_format::{PartitionId, ServerKey, Token};
 use apograph_replication::acknowledged::Acknowledged;
 
@@ -41,10 +41,34 @@ struct Of {
 /// What a copy acknowledged last.
 #[derive(Debug, Clone)]
 pub(crate) struct LastWord {
+    pub(crate) word: Word,
+    pub(crate) heard: Instant,
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone)]
+pub(crate) struct Word {
+    /// Everything up to here is on its disk.
     pub(crate) up_to: Token,
     /// Sequence of the last entry, and bytes ever appended.
     pub(crate) partitions: BTreeMap<PartitionId, (u64, u64)>,
-    pub(crate) heard: Instant,
+}
+
+impl Word {
+    fn of(said: &Acknowledgement) -> Word {
+        let ends = said.partitions.iter().take(PARTITIONS_MAX);
+        let ends = ends.map(|of| (of.partition, (of.durable.sequence, of.journal_bytes_appended)));
+        Word { up_to: Token { epoch: said.epoch, timestamp: said.durable }, partitions: ends.collect() }
+    }
+
+    /// What its report says. The epoch is that of its entries.
+    pub(crate) fn of_report(report: &LinkReport) -> Word {
+        let epoch = report.partitions.iter().map(|of| of.durable.epoch).max().unwrap_or_default().max(1);
+        let ends = report.partitions.iter().take(PARTITIONS_MAX);
+        let ends = ends
+            .map(|of| (of.partition, (of.durable.sequence, of.journal_bytes_appended.unwrap_or_default())));
+        Word { up_to: Token { epoch, timestamp: report.visible }, partitions: ends.collect() }
+    }
 }
 
 impl Default for Copies {
@@ -65,9 +89,7 @@ impl Copies {
         let mut databases = self.locked();
         let of = of(&mut databases, database);
         of.acknowledged.note(said.server.key, &said.server.name, up_to, now);
-        let ends = said.partitions.iter().take(PARTITIONS_MAX);
-        let ends = ends.map(|of| (of.partition, (of.durable.sequence, of.journal_bytes_appended)));
-        let word = LastWord { up_to, partitions: ends.collect(), heard: now };
+        let word = LastWord { word: Word::of(said), heard: now };
         of.words.insert(said.server.name.clone(), word);
         if of.words.len() > COPIES_MAX {
             of.words.retain(|_, word| now.duration_since(word.heard) < FORGET);

@@ -8,6 +8,6 @@ mod copies;
 mod waiter;
 mod wanted;
 
-pub(crate) use copies::{Copies, LastWord};
+pub(crate) use copies::{Copies, Word};
 pub(crate) use waiter::Waiter;
 pub(crate) use wanted::Wanted;

@@ -14,7 +14,7 @@ use apograph_replication::lag_limit::{self, Fault, Reaction, Seen};
 use super::file;
 use crate::app::App;
 use crate::clock;
-use crate::durability::LastWord;
+use crate::durability::Word;
 
 /// Time alone makes a copy late or lost: it is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,7 +63,7 @@ async fn keep(app: &App, name: &str) {
         let own = database.durable();
         let mut found = Vec::new();
         for (server, limit) in &limits {
-            let word = app.copies.last_word(name, server);
+            let word = app.copies.last_word(name, server).map(|last| (last.word, last.heard));
             let seen = seen(app, name, server, begun, &own, word, &mut behind);
             if let Some((fault, reaction)) = rule(limit).judge(&seen) {
                 found.push((server.clone(), reaction, in_words(fault, limit), limit.stall_seconds));
@@ -86,6 +86,8 @@ async fn load(app: &App, name: &str) {
         Ok(Ok(limits)) => app.lag_limits.locked().entry(name.to_owned()).or_default().limits = limits,
         Ok(Err(error)) => {
             tracing::error!(database = name, %error, "the lag limits cannot be understood: there are none");
+            let mut databases = app.lag_limits.locked();
+            databases.entry(name.to_owned()).or_default().unreadable = Some(error.to_string());
         }
         Err(error) => tracing::error!(database = name, %error, "the lag limits could not be read"),
     }
@@ -98,16 +100,23 @@ fn seen(
     server: &str,
     begun: Instant,
     own: &Durable,
-    word: Option<LastWord>,
+    word: Option<(Word, std::time::Instant)>,
     behind: &mut BTreeMap<String, Behind>,
 ) -> Seen {
     let now = Instant::now();
-    let report = app.board.copies(name).into_iter().find(|(copy, ..)| copy.name == server);
-    let reported = report.as_ref().map(|(.., at)| micros(clock::now_us().saturating_sub(*at)));
-    let acknowledged = word.as_ref().map(|word| word.heard.elapsed());
+    let report = app.board.report_of(name, server);
+    let reported = report.as_ref().map(|(_, at)| micros(clock::now_us().saturating_sub(*at)));
+    let acknowledged = word.as_ref().map(|(_, heard)| heard.elapsed());
+    let word = word.map(|(word, _)| word);
     let silent = [reported, acknowledged, Some(now.duration_since(begun))].into_iter().flatten().min();
-    let follows = report.is_some_and(|(_, _, state, _)| state == LinkState::Following);
+    let follows = report.as_ref().is_some_and(|(report, _)| report.state == LinkState::Following);
     let mut seen = Seen { silent: silent.unwrap_or_default(), follows, ..Seen::default() };
+    // A copy that is paused acknowledges nothing, and reports all the same where it stands.
+    let word = match (reported, acknowledged) {
+        (Some(reported), Some(acknowledged)) if acknowledged <= reported => word,
+        (Some(_), _) => report.map(|(report, _)| Word::of_report(&report)),
+        (None, _) => word,
+    };
     let Some(word) = word.filter(|word| word.up_to.epoch == own.epoch) else {
         // Not a word of this epoch: what it lacks is not known, but since when that is so.
         let unknown = Behind { since: now, durable: Timestamp::ZERO };

@@ -31,6 +31,8 @@ pub(crate) struct LagLimits {
 struct Of {
     limits: BTreeMap<String, LagLimit>,
     standing: BTreeMap<String, (LagReaction, String)>,
+    /// The file is there and could not be understood.
+    unreadable: Option<String>,
 }
 
 /// Why a limit was not set.
@@ -72,7 +74,7 @@ impl LagLimits {
         file::write(&app.folder.database_path(database), &limits)?;
         tracing::info!(database, server, limit = ?limits.get(server), "the lag limit of a copy changed");
         of.standing.retain(|server, _| limits.contains_key(server));
-        of.limits = limits;
+        (of.limits, of.unreadable) = (limits, None);
         drop(databases);
         self.changes.send_modify(|count| *count += 1);
         Ok(())
@@ -87,6 +89,12 @@ impl LagLimits {
             LagLimitView { server: server.clone(), limit: limit.clone(), now, reason }
         };
         of.limits.iter().map(view).collect()
+    }
+
+    /// What somebody should look at.
+    pub(crate) fn alarm(&self, database: &str) -> Option<String> {
+        let reason = self.locked().get(database)?.unreadable.clone()?;
+        Some(format!("no copy has a lag limit, because they cannot be read: {reason}"))
     }
 
     fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Of>> {

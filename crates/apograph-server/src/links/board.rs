@@ -73,6 +73,16 @@ impl Board {
         .collect()
     }
 
+    /// The last report of the full copy of this name, and when it came.
+    pub(crate) fn report_of(&self, database: &str, server: &str) -> Option<(LinkReport, i64)> {
+        let outbound = locked(&self.outbound);
+        let is_it = |(of, reported): &(&(String, ServerKey), &Reported)| {
+            of.0 == database && reported.report.view == View::Full && reported.report.server.name == server
+        };
+        let newest = outbound.iter().filter(is_it).max_by_key(|(_, reported)| reported.at);
+        newest.map(|(_, reported)| (reported.report.clone(), reported.at))
+    }
+
     /// Links into this server, with ages as of now.
     pub(crate) fn inbound(&self) -> Vec<LinkStatus> {
         let now = crate::clock::now_us();

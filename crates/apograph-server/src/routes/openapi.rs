@@ -88,10 +88,18 @@ pub(crate) fn document() -> Value {
 
 fn operation(route: &Route) -> Value {
     let names = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
-    let parameters: Vec<_> = names
+    let mut parameters: Vec<_> = names
         .map(|name| name.trim_start_matches('*'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
+    if route.access == super::EDIT {
+        let header = |name: &str, about: &str| json!({ "name": name, "in": "header", "description": about, "schema": { "type": "string" } });
+        let about = "How durable it must be before it is answered: `local`, or `replicas=N`.";
+        parameters.push(header(apograph_client::header::DURABILITY, about));
+        let about =
+            "For how many seconds the answer may wait for that. 202: committed, and not as durable in time.";
+        parameters.push(header(apograph_client::header::WITHIN, about));
+    }
     let (security, roles) = match route.access {
         Access::Public => (json!([]), Vec::new()),
         Access::Roles(roles) => (json!([{ "token": [] }]), roles.iter().map(|role| role.as_str()).collect()),

@@ -30,7 +30,8 @@ pub(super) async fn get(State(app): State<App>) -> Answer {
         started: rfc3339(app.started),
         databases: databases
             .into_iter()
-            .map(|database| {
+            .map(|mut database| {
+                database.alarms.extend(app.lag_limits.alarm(&database.name));
                 let gate = app.database(&database.name).ok().and_then(|open| lag_limits::gate(&open));
                 let limits = app.lag_limits.list(&database.name);
                 shape::database(database, gate, limits)

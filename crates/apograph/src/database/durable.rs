@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use apograph_format::{PartitionId, Position, ServerKey, Timestamp, Token, View};
 
 use super::Database;
+use super::roles::EpochStart;
 use crate::Role;
 use crate::status::ServerIdentity;
 
@@ -76,7 +77,8 @@ impl Database {
 
     /// What became of a write of this server, as far as it knows of other epochs.
     pub fn fate(&self, token: Token) -> Fate {
-        let later = self.epochs().into_iter().filter(|start| start.epoch > token.epoch);
+        let is_later = |start: &&EpochStart| start.epoch > token.epoch;
+        let later: Vec<EpochStart> = self.shared.file().epochs.iter().filter(is_later).cloned().collect();
         let mut by: Vec<ServerIdentity> = Vec::new();
         for start in later {
             if start.base < token.timestamp {
