@@ -291,6 +291,7 @@ fn problem_kind(problem: &Problem) -> Kind {
         _ if problem.code == Problem::DAMAGED => Kind::Damaged,
         401 | 403 => Kind::Denied,
         404 | 410 => Kind::NotFound,
+        503 if problem.code == "lagging" => Kind::Refused,
         502..=504 if problem.code != "stopped" => Kind::Unreachable,
         400..=499 => Kind::Refused,
         _ => Kind::Server,
@@ -350,6 +351,7 @@ mod tests {
             (500, "failed", 9),
             (502, "source-unavailable", 6),
             (503, "busy", 6),
+            (503, "lagging", 3),
             (503, "stopped", 9),
             (507, "disk-full", 9),
         ];

@@ -54,7 +54,7 @@ pub enum CommitError {
     },
     /// Writes wait for a copy that lags or is lost, and this one waited for as long as it may, or may not wait. Nothing was
     /// done.
-    #[error("writes wait for the copy {link}: {reason}")]
+    #[error("writes are kept back for the copy {link}: {reason}")]
     Lagging {
         /// Which copy.
         link: String,

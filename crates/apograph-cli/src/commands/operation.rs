@@ -37,10 +37,10 @@ pub(crate) struct Subject {
 /// How durable a write must be.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Durable {
-    /// How many servers must have it on disk: local, or replicas=N besides the primary; else as the server is set
+    /// How many replicas must have it on disk before the answer
     #[arg(long, value_name = "local|replicas=N")]
     pub(crate) durability: Option<Durability>,
-    /// How long to wait for that: 5s, 500ms; else as the server is set
+    /// How long to wait for that, such as 5s or 500ms
     #[arg(long, value_name = "TIME", value_parser = within)]
     pub(crate) within: Option<Duration>,
 }

@@ -96,7 +96,7 @@ fn database_in_words(database: &DatabaseStatus, partitions: bool) -> String {
         text.push_str(&format!("  writes     {what}for the copy {}: {}\n", gate.link, gate.reason));
     }
     for limit in &database.lag_limits {
-        let text_of = lag_limit::in_words(limit).replace('\n', ";");
+        let text_of = lag_limit::in_words(limit).replace("\n  ", "; ");
         text.push_str(&format!("  limit      {text_of}\n"));
     }
     if let Some(reason) = &database.stopped {

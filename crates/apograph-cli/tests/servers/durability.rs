@@ -213,6 +213,15 @@ fn a_frozen_copy_holds_writes_as_set_and_lets_them_go_when_it_is_back() {
     let set = ["lag-limit", "replica", "--seconds", "2", "--action", "stall"];
     let set = [&set[..], &["--on-lost-contact", "stall", "--contact", "2", "--stall", "30"]].concat();
     println!("{}", text(&set));
+    // A staging server holds a part: it has no limit.
+    eventually("the staging server reports", || {
+        let refused =
+            ["lag-limit", "staging", "--entries", "1", "--action", "warn", "--on-lost-contact", "warn"];
+        primary.command("admin", &refused).output().unwrap().status.code() == Some(3)
+    });
+    if text(&["lag-limit"]).contains("staging") {
+        text(&["lag-limit", "staging", "--off"]);
+    }
     let (over, written) = (AtomicBool::new(false), Mutex::new(0_u64));
     let longest = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -257,7 +266,8 @@ fn a_frozen_copy_holds_writes_as_set_and_lets_them_go_when_it_is_back() {
     eventually("writes are refused", || {
         let put = primary.command("editor", &["put", "/x", "-m", "x"]).output().unwrap();
         let said = String::from_utf8_lossy(&put.stderr).into_owned();
-        let is_refused = put.status.code() == Some(6) && said.contains("writes wait for the copy replica");
+        let is_refused =
+            put.status.code() == Some(3) && said.contains("writes are kept back for the copy replica");
         if is_refused {
             println!("{said}");
         }

@@ -83,6 +83,16 @@ impl Board {
         newest.map(|(_, reported)| (reported.report.clone(), reported.at))
     }
 
+    /// Does the copy of this name hold a part of the database only?
+    pub(crate) fn is_partial(&self, database: &str, server: &str) -> bool {
+        let outbound = locked(&self.outbound);
+        let mut of_server = outbound
+            .iter()
+            .filter(|((name, _), reported)| name == database && reported.report.server.name == server)
+            .peekable();
+        of_server.peek().is_some() && of_server.all(|(_, reported)| reported.report.view != View::Full)
+    }
+
     /// Links into this server, with ages as of now.
     pub(crate) fn inbound(&self) -> Vec<LinkStatus> {
         let now = crate::clock::now_us();

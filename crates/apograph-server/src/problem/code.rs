@@ -104,7 +104,7 @@ codes! {
     BackupPrevious = 409 "backup-previous" "That is no earlier backup of this database" "name a whole one of the same database, or none",
     BackupFolder = 500 "backup-folder" "The backup folder cannot be used" "see `backup_folder` in the server's server.json, and its rights",
     // What passes.
-    Lagging = 503 "lagging" "Writes wait for a copy" "send it again after `retry-after`; nothing of it was done. `apograph lag-limit` shows why",
+    Lagging = 503 "lagging" "Writes are kept back for a copy" "send it again after `retry-after`; nothing of it was done. `apograph lag-limit` shows why",
     NotReached = 504 "not-reached" "Not reached in time" "ask again",
     Ahead = 409 "ahead" "That time has not come here" "ask for an earlier time, or wait with `at_least`",
     NotReady = 503 "not-ready" "This copy has not reached its source yet" "see its link in /v1/status",

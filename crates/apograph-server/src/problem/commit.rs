@@ -13,10 +13,10 @@ impl From<CommitError> for Refused {
             CommitError::ReadOnly(read_only) => read_only.into(),
             CommitError::Fenced(fenced) => fenced.into(),
             CommitError::Held { .. } => Code::HandingOver.because(error.to_string()),
-            CommitError::Lagging { link, reason } => Code::Lagging
-                .because(format!("writes wait for the copy {link}: {reason}"))
-                .with("link", link)
-                .with("reason", reason),
+            CommitError::Lagging { ref link, ref reason } => Code::Lagging
+                .because(error.to_string())
+                .with("link", link.as_str())
+                .with("reason", reason.as_str()),
             CommitError::Refused { index, uri, refusal } => refused(&uri, &refusal).with("operation", index),
             CommitError::Transaction(refusal) => refusal.into(),
             CommitError::Spool(error) => error.into(),

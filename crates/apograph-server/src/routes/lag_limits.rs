@@ -29,6 +29,10 @@ pub(super) async fn put(
 ) -> Answer {
     let limit: LagLimit = json::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
     check(&server, &limit)?;
+    if app.board.is_partial(database.name(), &server) {
+        let detail = format!("{server} holds a part of the database: limits are for full copies");
+        return Err(Code::BodyInvalid.because(detail));
+    }
     set(&app, database.name(), server, Some(limit)).await
 }
 
