@@ -243,5 +243,16 @@ async fn only_known_full_copies_acknowledge() {
     assert_eq!(problem(post(TokenRole::LinkReplica, said(own)).await).await.1, "unknown-server");
     let (status, _) = put_json(&primary, "/a", "replicas=1", "0.1").await;
     assert_eq!(status, 202);
-    primary.stop().await;
+    // A known one that claims more than there is has another history.
+    let replica = follow(&primary, "replica").await;
+    counts(&primary, 1).await;
+    tell(&replica, "pause", value!({})).await;
+    let key = json(replica.admin(Method::GET, "/v1/status")).await["server"]["key"].clone();
+    let claimed = problem(post(TokenRole::LinkReplica, said(key.as_str().unwrap())).await).await;
+    assert_eq!(claimed, (409, "unknown-position".to_owned()));
+    let (status, _) = put_json(&primary, "/b", "replicas=1", "0.1").await;
+    assert_eq!(status, 202);
+    for server in [replica, primary] {
+        server.stop().await;
+    }
 }

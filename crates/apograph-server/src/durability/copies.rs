@@ -17,8 +17,6 @@ const WANTED_FOR: Duration = Duration::from_secs(10);
 
 /// As many partitions as a database may have.
 const PARTITIONS_MAX: usize = 64;
-/// Of more copies than are remembered, those go that were not heard for so long.
-const FORGET: Duration = Duration::from_secs(60);
 
 /// What copies acknowledged.
 #[derive(Debug)]
@@ -92,7 +90,8 @@ impl Copies {
         let word = LastWord { word: Word::of(said), heard: now };
         of.words.insert(said.server.name.clone(), word);
         if of.words.len() > COPIES_MAX {
-            of.words.retain(|_, word| now.duration_since(word.heard) < FORGET);
+            let oldest = of.words.iter().min_by_key(|(_, word)| word.heard).map(|(name, _)| name.clone());
+            oldest.map(|oldest| of.words.remove(&oldest));
         }
         let is_wanted = of.wanted_until.is_some_and(|until| now < until);
         drop(databases);

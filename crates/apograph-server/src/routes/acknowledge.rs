@@ -36,6 +36,12 @@ pub(super) async fn post(
             return Err(Code::UnknownServer.because(detail));
         }
     }
+    // Whoever has more than this server shows has it from somewhere else.
+    if said.epoch == database.epoch() && said.durable > database.visible() {
+        let (durable, visible) = (said.durable, database.visible());
+        let detail = format!("{} has {durable}, and this server ends at {visible}", said.server.name);
+        return Err(Code::UnknownPosition.because(detail));
+    }
     let wanted = app.copies.note(&name, &said);
     Ok(Json(AcknowledgementAnswer { wanted }).into_response())
 }
