@@ -20,7 +20,7 @@ fn every_workload_runs_beside_the_floor() {
         repetitions: 1,
         duration: Duration::from_millis(200),
         clients: vec![3],
-        rates: vec![100],
+        rates: vec![1000],
         documents: 700,
         copies: 2,
     };
