@@ -167,6 +167,13 @@ impl Head {
         Hash::derive("apograph 2026 version history", &[&history.0, &id.0])
     }
 
+    /// Names everything of a head but its lock and the time of its last change: heads of two histories with equal essences
+    /// came from equal versions.
+    pub fn essence(&self) -> Hash {
+        let bare = Head { lock: None, changed: Timestamp::ZERO, ..self.clone() };
+        Hash::of(&bare.digest_bytes())
+    }
+
     /// Is it there for readers of working versions?
     pub fn is_visible(&self) -> bool {
         !matches!(self.state, State::Trashed | State::Purged)

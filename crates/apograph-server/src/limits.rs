@@ -34,6 +34,13 @@ pub const IMPORT_GROUP_BYTES: usize = 1 << 20;
 /// Answers of an import that wait for a client which does not read them.
 pub const IMPORT_ANSWERS_MAX: usize = 64;
 
+/// First line of an orphan on its way back: ten thousand documents with the longest URIs.
+pub const ORPHAN_LABEL_BYTES_MAX: usize = 16 << 20;
+/// Orphans that are asked for by name; all of them need no names.
+pub const ORPHANS_ASKED_MAX: usize = 10_000;
+/// Answers of a restoration that wait for a client which does not read them.
+pub const RESTORE_ANSWERS_MAX: usize = 64;
+
 /// Documents or versions on one page.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Documents or versions on one page, unless asked otherwise.

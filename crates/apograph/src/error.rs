@@ -160,6 +160,12 @@ pub enum Refusal {
     /// It cannot be loaded as it was elsewhere.
     #[error(transparent)]
     Load(#[from] LoadRefusal),
+    /// A content that a version names, and that neither is here nor came along.
+    #[error("the content {hash} is not here, and did not come along")]
+    ContentMissing {
+        /// Which.
+        hash: Hash,
+    },
 }
 
 /// Why a document cannot be loaded as it was elsewhere.

@@ -41,10 +41,24 @@ pub enum SpoolError {
     Disk(#[from] io::Error),
 }
 
+/// A file that goes when it is dropped, and at the next start at the latest.
 #[derive(Debug)]
-struct SpoolFile {
+pub(crate) struct SpoolFile {
     path: PathBuf,
     file: File,
+}
+
+impl SpoolFile {
+    /// A new one, named after what it holds.
+    pub(crate) fn create(directory: &Path, what: &str) -> io::Result<SpoolFile> {
+        let path = directory.join(format!("{}.{what}", random_name()?));
+        let file = File::options().create_new(true).read(true).write(true).open(&path)?;
+        Ok(SpoolFile { path, file })
+    }
+
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
 }
 
 impl Drop for SpoolFile {
@@ -99,9 +113,7 @@ impl Spool {
 
     fn put_away(&mut self) -> Result<(), SpoolError> {
         if self.file.is_none() {
-            let path = self.directory.join(format!("{}.content", random_name()?));
-            let file = File::options().create_new(true).read(true).write(true).open(&path)?;
-            self.file = Some(SpoolFile { path, file });
+            self.file = Some(SpoolFile::create(&self.directory, "content")?);
         }
         if let Some(spool) = &mut self.file {
             spool.file.write_all(&self.chunk)?;

@@ -1,9 +1,11 @@
 //! What somebody asks for: one atomic, attributed change of any number of documents.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use apograph_format::{
-    Cursor, Hash, Head, Kind, Properties, State, Timestamp, Token, Uri, Version, VersionRef,
+    Change, Cursor, Hash, Head, Kind, Properties, State, Timestamp, Token, Uri, Version, VersionRef,
 };
 
 use crate::spool::SpooledContent;
@@ -97,6 +99,73 @@ pub enum Action {
     Unlock,
     /// Bring versions as they were elsewhere, and leave the head that they had there. Administrators only.
     Load(Load),
+    /// Bring back a transaction that a failover cut off. Administrators only.
+    Recover(Recover),
+}
+
+/// A transaction that a failover cut off, to be brought back without overwriting anything: every change says in
+/// [`OperationResult::recovery`] what became of it.
+#[derive(Debug, Clone)]
+pub struct Recover {
+    /// The last timestamp of the history that it shares with this one.
+    pub base: Timestamp,
+    /// The server that kept it.
+    pub from: String,
+    /// What it did, in order.
+    pub changes: Vec<RecoveredChange>,
+    /// Contents that came with it.
+    pub contents: BTreeMap<Hash, ContentBytes>,
+}
+
+/// What a transaction that was cut off did to one document.
+#[derive(Debug, Clone)]
+pub struct RecoveredChange {
+    /// As its journal says it.
+    pub change: Change,
+    /// The essence ([`Head::essence`]) of the head that an earlier transaction of the same lost history had left; none if
+    /// this was the first one to change the document behind the base.
+    pub before: Option<Hash>,
+    /// The versions that it added, in order; none in place of one whose bytes were erased.
+    pub versions: Vec<Option<Version>>,
+}
+
+/// What became of a change that was brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// The document stands as the lost history had left it.
+    Current,
+    /// The document was changed since: the text is kept as this version, and what stood still stands.
+    Beside {
+        /// Its number.
+        version: u64,
+    },
+    /// Somebody saved the same text again: it is this version.
+    There {
+        /// Its number.
+        version: u64,
+    },
+    /// Nothing was done.
+    Left(LeftOut),
+}
+
+/// Why a change was not brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LeftOut {
+    /// Locks are not brought back.
+    #[error("a lock is of its moment, and that is over")]
+    Lock,
+    /// Servers say by themselves who they are.
+    #[error("server documents are written by the primary")]
+    Server,
+    /// A purge in the new history.
+    #[error("the document was purged since: nothing brings it back")]
+    Purged,
+    /// The bytes are gone.
+    #[error("its bytes were erased")]
+    Erased,
+    /// A publication, a withdrawal and the like, of a document that has another state by now.
+    #[error("the document was changed since, and this change adds no text")]
+    Changed,
 }
 
 /// A document that was somewhere else, or the next part of one: nothing of it is made up here.
@@ -197,12 +266,20 @@ pub struct OperationResult {
     pub version: Option<VersionRef>,
     /// Where it stands now.
     pub state: State,
+    /// What became of a change that was to be brought back.
+    pub recovery: Option<Recovery>,
 }
 
 impl Transaction {
     /// Does it erase a document?
     pub(crate) fn purges(&self) -> bool {
-        self.operations.iter().any(|operation| matches!(operation.action, Action::Purge))
+        self.operations.iter().any(|operation| match &operation.action {
+            Action::Purge => true,
+            Action::Recover(recover) => {
+                recover.changes.iter().any(|of| of.change.operation == apograph_format::Operation::Purge)
+            }
+            _ => false,
+        })
     }
 }
 

@@ -37,6 +37,7 @@ pub use error::ClientError;
 pub use import::{ImportAnswers, ImportSender};
 pub use journal::JournalRequest;
 pub use lines::LineStream;
+pub use roles::RestoreAnswers;
 pub use secret::{Secret, SecretError};
 pub use server::{Part, Scope};
 pub use stream::ByteStream;

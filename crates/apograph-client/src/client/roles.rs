@@ -1,13 +1,18 @@
 //! Who is primary, and how that changes.
 
 use apograph_format::Timestamp;
-use reqwest::Method;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Body, Method};
 
 use super::request::{segment, waiting};
-use super::{Client, ClientError};
+use super::{ByteStream, Client, ClientError, LineStream};
+use crate::media_type;
 use crate::types::{
-    EpochAnswer, EpochNotice, FollowRequest, HandoverAnswer, HandoverRequest, OrphanVersionView, OrphanView,
-    OrphansGone, PromoteRequest, PromotionAnswer, SwitchoverAnswer, SwitchoverRequest,
+    EpochAnswer, EpochNotice, FollowRequest, HandoverAnswer, HandoverRequest, OrphanRestored,
+    OrphanVersionView, OrphanView, OrphansGone, PromoteRequest, PromotionAnswer, RestoreAnswer,
+    RestoreRequest, SwitchoverAnswer, SwitchoverRequest,
 };
 
 impl Client {
@@ -55,6 +60,36 @@ impl Client {
         self.get(&route(database, &format!("orphans/{timestamp}")), &()).await
     }
 
+    /// Has a server bring back to the primary what it kept; answered orphan by orphan.
+    pub async fn restore_orphans(
+        &self,
+        database: &str,
+        request: &RestoreRequest,
+    ) -> Result<RestoreAnswers, ClientError> {
+        let route = route(database, "orphans/restore");
+        let response = self.send(self.request(Method::POST, &route).json(request), &waiting()).await?;
+        let stream = ByteStream::new(self, response, None);
+        Ok(RestoreAnswers { client: self.clone(), lines: LineStream::new(stream), is_over: false })
+    }
+
+    /// Gives the primary one orphan: its label as a line of JSON, then its entries.
+    pub async fn give_orphan(
+        &self,
+        database: &str,
+        pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<OrphanRestored, ClientError> {
+        let request = self.request(Method::POST, &route(database, "restorations"));
+        let progress = waiting();
+        let moved = progress.clone();
+        let pieces = pieces.map(move |piece| {
+            moved.moved();
+            piece
+        });
+        let request = request.header(CONTENT_TYPE, media_type::ORPHAN).body(Body::wrap_stream(pieces));
+        let response = self.send(request, &progress).await?;
+        self.json(response).await
+    }
+
     /// Removes all of them, for ever.
     pub async fn discard_orphans(&self, database: &str) -> Result<OrphansGone, ClientError> {
         let request = self.request(Method::DELETE, &route(database, "orphans"));
@@ -78,6 +113,29 @@ impl Client {
         notice: &EpochNotice,
     ) -> Result<EpochAnswer, ClientError> {
         self.post(&route(database, "epoch"), notice).await
+    }
+}
+
+/// Says what became of orphans, one after the other.
+#[derive(Debug)]
+pub struct RestoreAnswers {
+    client: Client,
+    lines: LineStream,
+    /// The last line came.
+    is_over: bool,
+}
+
+impl RestoreAnswers {
+    /// The next answer; `None` after the last one.
+    pub async fn next(&mut self) -> Result<Option<RestoreAnswer>, ClientError> {
+        let Some(line) = self.lines.next().await? else {
+            let early = || self.client.unclear("it ended before everything was told; ask again".to_owned());
+            return if self.is_over { Ok(None) } else { Err(early()) };
+        };
+        let answer = serde_json::from_slice(&line);
+        let answer = answer.map_err(|error| self.client.unclear(error.to_string()))?;
+        self.is_over = !matches!(answer, RestoreAnswer::Orphan(_));
+        Ok(Some(answer))
     }
 }
 

@@ -43,7 +43,10 @@ pub use link::{
     ReportAnswer, ReportDigest, ReportPartition,
 };
 pub use list::{ListItem, ListPage};
-pub use orphan::{OrphanChange, OrphanVersionView, OrphanView, OrphansGone};
+pub use orphan::{
+    ChangeOutcome, OrphanChange, OrphanRestored, OrphanVersionView, OrphanView, OrphansGone, RestoreAnswer,
+    RestoreDone, RestoreOutcome, RestoreRequest, RestoredChange,
+};
 pub use problem::Problem;
 pub use role::{
     CutTransaction, EpochAnswer, EpochNotice, EpochView, FollowRequest, HandoverAnswer, HandoverRequest,

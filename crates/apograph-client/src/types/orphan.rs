@@ -3,6 +3,8 @@
 use apograph_format::{Hash, PartitionId, Token, Uri, VersionRef};
 use serde::{Deserialize, Serialize};
 
+use super::Problem;
+
 /// A transaction that a later epoch cut off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -23,6 +25,10 @@ pub struct OrphanView {
     pub partitions: Vec<PartitionId>,
     /// All parts of it are here.
     pub is_whole: bool,
+    /// Token of the transaction that brought it back, if that was done from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub restored: Option<Token>,
 }
 
 /// What an orphan did to a document.
@@ -85,4 +91,124 @@ pub struct OrphanVersionView {
 pub struct OrphansGone {
     /// How many.
     pub discarded: u64,
+}
+
+/// `POST /v1/databases/{db}/orphans/restore`: bring orphans back to the primary.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoreRequest {
+    /// Which, as `orphans` names them; all, if there are none.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub tokens: Vec<Token>,
+    /// Where the primary answers; what this server knows, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_url: Option<String>,
+    /// A token of the primary of the role admin. Not needed at the primary itself; not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_token: Option<String>,
+}
+
+impl std::fmt::Debug for RestoreRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token stays out of logs.
+        f.debug_struct("RestoreRequest").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
+}
+
+/// One line of the answer to a restoration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum RestoreAnswer {
+    /// What became of one orphan: durable and to be seen at the primary.
+    Orphan(OrphanRestored),
+    /// All were asked for. The last line.
+    Done(RestoreDone),
+    /// It cannot go on. The last line; what came back stays.
+    Refused(Box<Problem>),
+}
+
+/// What became of one orphan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OrphanRestored {
+    /// Which.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub token: Token,
+    /// What became of it.
+    pub outcome: RestoreOutcome,
+    /// Token of the transaction that brought it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub restored: Option<Token>,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What became of its changes, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<RestoredChange>,
+}
+
+/// What became of an orphan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum RestoreOutcome {
+    /// It came back now.
+    Restored,
+    /// It had come back before.
+    Already,
+    /// It did not come back; nothing of it was done.
+    Refused,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoredChange {
+    /// Of which document.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub uri: Uri,
+    /// What had been done.
+    pub operation: String,
+    /// What became of it.
+    pub outcome: ChangeOutcome,
+    /// The version that has the text, where it is not the working one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Why it was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum ChangeOutcome {
+    /// The document stands as this change had left it.
+    Current,
+    /// The document was changed since: the text is a version beside what stands.
+    Beside,
+    /// The same text had been saved again.
+    There,
+    /// Nothing was done.
+    Left,
+}
+
+/// All orphans that were asked for are done with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoreDone {
+    /// Came back now.
+    pub restored: u64,
+    /// Had come back before.
+    pub already: u64,
+    /// Did not come back.
+    pub refused: u64,
+    /// Of the changes that came back now: stand beside a text that was saved since.
+    pub beside: u64,
+    /// Of the changes that came back now: were left out.
+    pub left: u64,
 }

@@ -90,6 +90,9 @@ codes! {
     LowerEpoch = 409 "lower-epoch" "A later epoch began" "ask the primary of that epoch",
     UnknownServer = 409 "unknown-server" "No server document knows that server" "let it report to the primary first: who becomes primary must be known before",
     SwitchoverFailed = 409 "switchover-failed" "The role stayed where it was" "see `reason`; the primary takes writes as before",
+    ContentMissing = 422 "content-missing" "A content did not come along" "send it, too",
+    OrphanInvalid = 422 "orphan-invalid" "This is no transaction that a failover cut off" "see `orphans list` at the server that kept it",
+    OrphanPartial = 409 "orphan-partial" "Parts of the transaction are missing" "restore it from the server that was the primary",
     // Copies.
     NothingNewer = 503 "nothing-newer" "The source has nothing newer than the copy" "ask again when something was written",
     SnapshotExpired = 410 "snapshot-expired" "The snapshot is gone" "take another one",

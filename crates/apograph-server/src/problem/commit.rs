@@ -77,6 +77,7 @@ pub(super) fn refused(uri: &Uri, refusal: &Refusal) -> Refused {
         Refusal::Load(LoadRefusal::Occupied { .. }) => Code::Exists,
         Refusal::Load(LoadRefusal::Changed) => Code::VersionMismatch,
         Refusal::Load(_) => Code::Inconsistent,
+        Refusal::ContentMissing { .. } => Code::ContentMissing,
     };
     let problem = code.because(format!("{uri}: {refusal}")).with("uri", uri.as_str());
     match refusal {
@@ -86,6 +87,7 @@ pub(super) fn refused(uri: &Uri, refusal: &Refusal) -> Refused {
             problem.with("owner", owner.as_str()).with("expires", expires)
         }
         Refusal::Trashed { moved_to } => problem.moved_to(moved_to.as_ref()),
+        Refusal::ContentMissing { hash } => problem.with("content", hash.to_string()),
         _ => problem,
     }
 }

@@ -62,7 +62,8 @@ impl Documents {
             let at = next.operation(&operation.uri, operation.precondition, &operation.action);
             let at = at.map_err(|refusal| No::Operation(index, refusal))?;
             let head = &next.documents.documents[&at].head;
-            results.push(OperationResult { uri: at.clone(), version: head.working, state: head.state });
+            let (version, state) = (head.working, head.state);
+            results.push(OperationResult { uri: at.clone(), version, state, recovery: None });
         }
         *self = next.documents;
         Ok(results)

@@ -8,6 +8,7 @@ mod load;
 mod operations;
 mod overlay;
 mod put;
+mod recover;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ use crate::error::{CommitError, LoadRefusal, Refusal, TransactionRefusal};
 use crate::spool::SpooledContent;
 use crate::transaction::{CursorMove, Operation, OperationResult, Transaction};
 
-pub(crate) use overlay::{Overlay, State, newest_cursor};
+pub(crate) use overlay::{Overlay, State, newest_cursor, newest_cursor_at};
 
 /// What a transaction will write, by partition, and what it answers.
 #[derive(Debug, Default)]

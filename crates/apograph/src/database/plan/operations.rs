@@ -26,20 +26,25 @@ impl Planning<'_, '_> {
             }
             Action::Unlock => vec![self.unlock(uri, *precondition)?],
             Action::Load(load) => self.load(uri, *precondition, load)?,
+            Action::Recover(recover) => return self.recover(recover),
         };
         if let Some(last) = changes.last() {
             self.plan.results.push(OperationResult {
                 uri: last.uri.clone(),
                 version: last.head.working,
                 state: last.head.state,
+                recovery: None,
             });
         }
-        for change in changes {
-            self.state.set_head(&change.uri, &change.head);
-            let partition = self.state.partitioning().of(&change.uri);
-            self.part(partition).changes.push(change);
-        }
+        changes.into_iter().for_each(|change| self.keep(change));
         Ok(())
+    }
+
+    /// What follows is planned against it.
+    pub(super) fn keep(&mut self, change: Change) {
+        self.state.set_head(&change.uri, &change.head);
+        let partition = self.state.partitioning().of(&change.uri);
+        self.part(partition).changes.push(change);
     }
 
     fn publish(
@@ -90,7 +95,7 @@ impl Planning<'_, '_> {
         Ok(self.change(Done::Restore, uri, head, Vec::new()))
     }
 
-    fn purge(&mut self, uri: &Uri, precondition: Precondition) -> Result<Change, PlanError> {
+    pub(super) fn purge(&mut self, uri: &Uri, precondition: Precondition) -> Result<Change, PlanError> {
         if !self.transaction.privileged {
             return Err(Refusal::Privileged { what: "purge" }.into());
         }

@@ -156,9 +156,18 @@ pub(crate) fn newest_cursor(
     name: &str,
     at: Timestamp,
 ) -> Result<Option<String>, StoreError> {
+    Ok(newest_cursor_at(stores, name, at)?.map(|(_, position)| position))
+}
+
+/// The same, with the time when it was moved there.
+pub(crate) fn newest_cursor_at(
+    stores: &[Arc<Store>],
+    name: &str,
+    at: Timestamp,
+) -> Result<Option<(Timestamp, String)>, StoreError> {
     let mut newest = None;
     for store in stores {
         newest = newest.max(store.cursor(name, at)?);
     }
-    Ok(newest.map(|(_, position)| position))
+    Ok(newest)
 }

@@ -156,7 +156,13 @@ impl Planning<'_, '_> {
         }
     }
 
-    fn saved_head(&self, head: Option<Head>, kind: Kind, version: VersionRef, r#type: String) -> Head {
+    pub(super) fn saved_head(
+        &self,
+        head: Option<Head>,
+        kind: Kind,
+        version: VersionRef,
+        r#type: String,
+    ) -> Head {
         let history = head.as_ref().map_or(Head::NO_HISTORY, |head| head.history);
         let history = Head::extend_history(&history, &version.id);
         let base = head.map(|head| without_expired_lock(head, self.timestamp));

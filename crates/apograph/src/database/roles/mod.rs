@@ -28,7 +28,10 @@ use crate::status::ServerIdentity;
 
 pub use handover::HeldWrites;
 pub(super) use handover::Hold;
-pub use orphans::{Orphan, OrphanChange, OrphanError, OrphanVersion};
+pub use orphans::{
+    KeptContent, KeptOrphan, KeptOrphans, Orphan, OrphanChange, OrphanError, OrphanIntake, OrphanLabel,
+    OrphanVersion, RestoreError, RestoredOrphan,
+};
 pub use plan::{Block, CutTransaction, PlannedPartition, PromotionPlan};
 pub use promote::{Promote, Promoted};
 

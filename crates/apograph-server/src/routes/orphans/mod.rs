@@ -1,4 +1,8 @@
 //! `GET|DELETE /v1/databases/{db}/orphans`, `GET …/orphans/{timestamp}`: what a later epoch cut off, and this server kept.
+//! How it comes back: [`restore`] at the server that kept it, [`intake`] at the primary.
+
+pub(super) mod intake;
+pub(super) mod restore;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -76,12 +80,13 @@ fn orphan(orphan: Orphan) -> OrphanView {
             .into_iter()
             .map(|change| OrphanChange {
                 uri: change.uri,
-                operation: format!("{:?}", change.operation).to_lowercase(),
+                operation: change.operation.as_str().to_owned(),
                 versions: change.versions,
             })
             .collect(),
         partitions: orphan.partitions.into_iter().collect(),
         is_whole: orphan.is_whole,
+        restored: orphan.restored,
     }
 }
 

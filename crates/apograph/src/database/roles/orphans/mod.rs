@@ -1,5 +1,12 @@
 //! Orphans: transactions that only this server had when a later epoch cut them off. They are no part of the database any
 //! more; the journals that a synchronization put aside (`journal.fork-TIMESTAMP`) keep them until somebody discards them.
+//!
+//! They can be brought back ([`restore`]): the server that keeps them reads them one after the other ([`kept`]), the
+//! primary takes them, and both remember which ones it took ([`marks`]).
+
+mod kept;
+mod marks;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,6 +24,11 @@ use super::super::worker::chain;
 use super::Database;
 use crate::folder::disk;
 
+pub use kept::{KeptContent, KeptOrphan, KeptOrphans, OrphanLabel};
+pub use restore::{OrphanIntake, RestoreError, RestoredOrphan};
+
+/// How the name of a cursor begins that remembers which orphan was brought back.
+const RESTORED: &str = "orphan:";
 /// How the folder of a journal that was put aside begins.
 const FORK: &str = "journal.fork-";
 /// Documents of one orphan that are listed.
@@ -39,6 +51,8 @@ pub struct Orphan {
     pub partitions: BTreeSet<PartitionId>,
     /// All of them are here.
     pub is_whole: bool,
+    /// The transaction that brought it back, if that was done from here.
+    pub restored: Option<Token>,
 }
 
 /// What an orphan did to a document.
@@ -85,6 +99,7 @@ impl Database {
     /// Orphans behind `after`, oldest first, at most `limit`. Reads files, and writes nothing. Blocks.
     pub fn orphans(&self, after: Timestamp, limit: usize) -> Result<Vec<Orphan>, OrphanError> {
         let mut found: BTreeMap<Timestamp, Orphan> = BTreeMap::new();
+        let restored = self.restored_orphans()?;
         self.each_orphan(after, |partition, entry, facts| {
             let Facts::Transaction(facts) = facts else { return true };
             let (header, timestamp) = (entry.header(), entry.header().timestamp);
@@ -100,6 +115,7 @@ impl Database {
                 documents: Vec::new(),
                 partitions: BTreeSet::new(),
                 is_whole: false,
+                restored: restored.get(&Token { epoch: header.epoch, timestamp }).copied(),
             });
             if orphan.partitions.insert(partition) {
                 let room = DOCUMENTS_MAX.saturating_sub(orphan.documents.len());
@@ -174,22 +190,31 @@ impl Database {
             }
             true
         })?;
-        for (_, folder) in self.forks()? {
+        for (_, _, folder) in self.forks()? {
             fs::remove_dir_all(&folder).map_err(disk(&folder))?;
         }
+        self.forget_restored()?;
         Ok(gone.len() as u64)
     }
 
-    /// Journals that were put aside, oldest first.
-    fn forks(&self) -> Result<Vec<(PartitionId, PathBuf)>, OrphanError> {
+    /// Was something written here that a later epoch cut off, and that is in the journals still?
+    pub fn is_forked(&self) -> bool {
+        let file = self.shared.file().clone();
+        let journals = self.shared.journals.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        journals.iter().any(|journal| file.is_cut(journal.end().epoch, journal.end_timestamp()))
+    }
+
+    /// Journals that were put aside, and at which snapshot, oldest first.
+    fn forks(&self) -> Result<Vec<(Timestamp, PartitionId, PathBuf)>, OrphanError> {
         let mut forks = Vec::new();
         for partition in self.partitioning().all() {
             let home = partition_home(&self.shared.path, partition);
             for entry in fs::read_dir(&home).map_err(disk(&home))? {
                 let path = entry.map_err(disk(&home))?.path();
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                if name.starts_with(FORK) {
-                    forks.push((partition, path));
+                let put_aside = name.strip_prefix(FORK).and_then(|at| at.parse().ok());
+                if let Some(put_aside) = put_aside {
+                    forks.push((Timestamp(put_aside), partition, path));
                 }
             }
         }
@@ -209,7 +234,7 @@ impl Database {
         let bases = file.epochs.iter().filter(|start| start.epoch > 1).map(|start| start.base);
         let Some(first) = bases.min() else { return Ok(()) };
         let since = Timestamp(first.max(after).0.saturating_add(1));
-        for (partition, folder) in self.forks()? {
+        for (_, partition, folder) in self.forks()? {
             let failed =
                 |error: &dyn std::error::Error| OrphanError::Journal { partition, reason: chain(error) };
             let (journal, _) = JournalReader::open_read_only(&folder).map_err(|error| failed(&error))?;
