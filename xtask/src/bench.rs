@@ -1,11 +1,12 @@
-//! `cargo xtask documents`, `cargo xtask sync-runs`, `cargo xtask speed`: builds the server and the runs for release, and starts them.
+//! `cargo xtask documents`, `cargo xtask sync-runs`, `cargo xtask failover-runs`, `cargo xtask speed`: builds the server and
+//! the runs for release, and starts them.
 //! They are a crate of their own, `apograph-bench`, so that the checks need not wait for a client to be built.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// What `apograph-bench` knows.
-pub(crate) const COMMANDS: &[&str] = &["documents", "sync-runs", "speed"];
+pub(crate) const COMMANDS: &[&str] = &["documents", "sync-runs", "failover-runs", "speed"];
 
 /// Its exit status is theirs.
 pub(crate) fn run(root: &Path, command: &str, arguments: &[String]) -> ExitCode {

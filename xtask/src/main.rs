@@ -1,5 +1,6 @@
 //! Checks of the project itself: `cargo xtask layers`, `cargo xtask docs`, `cargo xtask check` for both; and measurements,
-//! `cargo xtask import-rate`, `cargo xtask documents`, `cargo xtask sync-runs` and `cargo xtask speed`.
+//! `cargo xtask import-rate`, `cargo xtask documents`, `cargo xtask sync-runs`,
+//! `cargo xtask failover-runs` and `cargo xtask speed`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for the terminal")]
 
 mod bench;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     }
     if wanted != "check" && !checks.iter().any(|(name, _)| *name == wanted) {
         eprintln!("usage: cargo xtask layers | docs | check | import-rate REPO [BRANCH] [--copies]");
-        eprintln!("       cargo xtask documents --help | sync-runs --help | speed --help");
+        eprintln!("       cargo xtask documents --help | sync-runs --help | failover-runs --help | speed --help");
         return ExitCode::from(2);
     }
     let mut faults = 0;

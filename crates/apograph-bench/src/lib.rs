@@ -1,6 +1,7 @@
 //! Runs of Apograph with real processes: servers that are killed and started again, a line between them that counts or
 //! lies, documents of real text in any number, and measurements. The tests of the command line and the command
-//! `apograph-bench` (by way of `cargo xtask sync-runs`, `cargo xtask documents` and `cargo xtask speed`) share it. Nothing of it ships.
+//! `apograph-bench` (by way of `cargo xtask sync-runs`, `cargo xtask failover-runs`, `cargo xtask documents` and
+//! `cargo xtask speed`) share it. Nothing of it ships.
 //!
 //! A run that meets something impossible panics, as a test does; a run that measures more than it should says so in
 //! its [`figures::Report`].
@@ -15,6 +16,7 @@
 
 pub mod collection;
 pub mod documents;
+pub mod failover;
 pub mod figures;
 pub mod load;
 pub mod process;

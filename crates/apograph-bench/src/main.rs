@@ -1,6 +1,8 @@
 //! The command behind `cargo xtask documents` and `cargo xtask sync-runs`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for the terminal")]
 
+mod failover_runs;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -26,6 +28,7 @@ struct Arguments {
 enum Command {
     Documents(Load),
     SyncRuns(SyncRuns),
+    FailoverRuns(failover_runs::FailoverRuns),
     Speed(Speed),
     Floor(Floor),
 }
@@ -137,6 +140,9 @@ fn main() -> ExitCode {
         Command::Documents(arguments) => ended("documents", arguments.run()),
         // A run that meets something impossible panics, and has said so.
         Command::SyncRuns(arguments) => {
+            std::thread::spawn(move || arguments.run()).join().unwrap_or(ExitCode::FAILURE)
+        }
+        Command::FailoverRuns(arguments) => {
             std::thread::spawn(move || arguments.run()).join().unwrap_or(ExitCode::FAILURE)
         }
         Command::Speed(arguments) => ended("speed", arguments.run()),

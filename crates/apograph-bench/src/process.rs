@@ -157,6 +157,23 @@ impl Server {
         Client::new(settings).unwrap()
     }
 
+    /// The same, which tries once and does not wait long.
+    pub fn impatient_client(&self, role: &str) -> Client {
+        let secret = Secret::from_file(&self.token(role)).unwrap();
+        let mut settings = ClientSettings::new(self.url()).with_secret(secret);
+        settings.idle_timeout = Duration::from_secs(20);
+        settings.connect_timeout = Duration::from_secs(2);
+        settings.retries = 0;
+        Client::new(settings).unwrap()
+    }
+
+    /// Others are told that it answers at this port, from the next start on.
+    pub fn appear_at(&self, port: u16) {
+        let mut settings = settings_of(&self.folder);
+        settings["url"] = format!("http://127.0.0.1:{port}").into();
+        fs::write(self.folder.join("server.json"), serde_json::to_vec_pretty(&settings).unwrap()).unwrap();
+    }
+
     /// A command that speaks to this server.
     pub fn command(&self, role: &str, arguments: &[&str]) -> Command {
         let mut command = apograph();

@@ -10,6 +10,7 @@ mod swapped;
 mod transfer;
 mod writes;
 
+pub(crate) use stage::verify;
 pub use stage::{Scale, Stage};
 pub use transfer::{Copy, Transfer};
 

@@ -253,7 +253,7 @@ pub(super) fn journal_ends(status: &Status) -> Vec<u64> {
 }
 
 /// `verify` of the command line: equal, or what it says.
-pub(super) fn verify(primary: &Server, copy: &Server) -> Result<(), String> {
+pub(crate) fn verify(primary: &Server, copy: &Server) -> Result<(), String> {
     let (url, token) = (copy.url(), copy.token("reader"));
     let arguments =
         ["verify", "--output", "json", "--against", &url, "--against-token-file", &token.to_string_lossy()];

@@ -16,6 +16,7 @@ mod bad;
 mod contents;
 mod durability;
 mod exact;
+mod failover;
 mod killed;
 mod ndjson;
 mod operator;

@@ -128,8 +128,7 @@ impl Synchronization {
         let snapshot = self.snapshot().await?;
         let before = self.database.sync_marker();
         // Only a journal that the source does not know holds what is nowhere else.
-        // Also if the source's journal begins behind the fork, so that it cannot know that the position is of another one.
-        let forked = self.why == SyncReason::UnknownPosition || self.database.is_forked();
+        let forked = self.why == SyncReason::UnknownPosition;
         let marker = SyncMarker {
             phase: SyncPhase::Transferring,
             reason: before.as_ref().map_or(self.why.as_str(), |before| before.reason.as_str()).to_owned(),

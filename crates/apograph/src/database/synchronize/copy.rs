@@ -51,7 +51,9 @@ impl Database {
 
     /// Begins to synchronize, or goes on with another snapshot. From now on nothing is followed; readers keep what they
     /// see until it is finished. Blocks; durable on return.
-    pub fn begin_sync(&self, marker: SyncMarker) -> Result<(), SyncError> {
+    pub fn begin_sync(&self, mut marker: SyncMarker) -> Result<(), SyncError> {
+        // Whatever the reason: a source whose journal begins behind the fork does not see that there is one.
+        marker.keep_journals |= self.is_forked();
         self.on_worker(move |worker| worker.begin_sync(marker))?
     }
 

@@ -1,0 +1,431 @@
+//! What a failover cut off comes back: as it was where nothing happened since, beside what was written where something
+//! did, and never twice.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use apograph::database::roles::{KeptOrphan, Promote, RestoreError, RestoredOrphan};
+use apograph::error::{CommitError, Refusal};
+use apograph::format::{Frame, Operation as Done, State, Token, VersionRef};
+use apograph::read::Which;
+use apograph::transaction::{Action, LeftOut, Recovery};
+use apograph::{Database, Operation, Role, Transaction};
+use bytes::BytesMut;
+use support::synchronize::{Cost, synchronize};
+use support::{Servers, lock, operation, publish, put, put_content, transaction, trash, uri};
+
+fn commit(database: &Database, operations: Vec<Operation>) -> Token {
+    database.commit(Transaction { operations, ..transaction([]) }).unwrap().token
+}
+
+/// Both histories: what both share, what only the old primary has, what the new one wrote since. Ends with the old one as
+/// an equal copy of the new one that keeps what it had.
+fn fork(
+    partitions: u16,
+    shared: impl FnOnce(&Database),
+    lost: impl FnOnce(&Database),
+    since: impl FnOnce(&Database),
+) -> Servers {
+    let mut servers = Servers::start(partitions);
+    for name in ["replica", "second"] {
+        let copy = servers.database(name).handshake(apograph::format::View::Full).unwrap().server;
+        servers.primary().announce_copy(&copy, Role::Replica).unwrap();
+    }
+    shared(&servers.primary());
+    servers.check_exact();
+    let (old, new) = (servers.primary(), servers.database("replica"));
+    lost(&old);
+    new.promote(Promote { reason: "the primary burned down".into(), ..Promote::default() }).unwrap();
+    since(&new);
+    old.learn(new.epochs()).unwrap();
+    old.become_replica().unwrap();
+    synchronize(&new, &old, "unknown-position", &mut Cost::default());
+    servers.rearrange("replica", [("primary", "replica"), ("second", "replica"), ("staging", "replica")]);
+    servers.greet();
+    servers.check_equal();
+    servers
+}
+
+fn kept(old: &Database) -> Vec<KeptOrphan> {
+    old.kept_orphans(None).unwrap().map(Result::unwrap).collect()
+}
+
+fn give(
+    new: &Database,
+    orphan: &KeptOrphan,
+    before: Vec<bytes::Bytes>,
+) -> Result<RestoredOrphan, RestoreError> {
+    let mut intake = new.orphan_intake(orphan.label.clone())?;
+    for piece in before.into_iter().chain(orphan.bytes().map(Result::unwrap)) {
+        let mut bytes = BytesMut::from(&piece[..]);
+        while let Some(Frame::Entry(entry)) = Frame::take(&mut bytes).unwrap() {
+            intake.entry(&entry)?;
+        }
+    }
+    intake.finish("root")
+}
+
+/// Brings all of them back, and answers what became of each document's changes.
+fn restore_all(servers: &Servers) -> BTreeMap<String, Vec<(Done, Recovery)>> {
+    let (old, new) = (servers.database("primary"), servers.database("replica"));
+    let mut found: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for orphan in kept(&old) {
+        let restored = match give(&new, &orphan, Vec::new()) {
+            Err(RestoreError::Commit(CommitError::Refused {
+                refusal: Refusal::ContentMissing { hash },
+                ..
+            })) => {
+                let content = old.kept_content(&hash).unwrap().unwrap();
+                give(&new, &orphan, content.bytes().map(Result::unwrap).collect()).unwrap()
+            }
+            restored => restored.unwrap(),
+        };
+        assert!(!restored.already);
+        for (uri, done, recovery) in restored.changes {
+            found.entry(uri.to_string()).or_default().push((done, recovery));
+        }
+    }
+    found
+}
+
+fn text(database: &Database, at: &str, which: Which) -> String {
+    let document = database.document(&uri(at), which, None).unwrap();
+    let content = document.version.content.unwrap();
+    let pieces = database.content(&uri(at), &content, 0..content.bytes).unwrap();
+    String::from_utf8(pieces.flat_map(|piece| piece.unwrap().to_vec()).collect()).unwrap()
+}
+
+fn head(database: &Database, at: &str) -> apograph::format::Head {
+    database.head(&uri(at), None).unwrap().unwrap()
+}
+
+fn id(database: &Database, at: &str, number: u64) -> VersionRef {
+    database.document(&uri(at), Which::Number(number), None).unwrap().version_ref
+}
+
+#[test]
+fn what_nobody_changed_since_comes_back_as_it_was() {
+    for partitions in [1, 3] {
+        let mut ids = BTreeMap::new();
+        let mut servers = fork(
+            partitions,
+            |old| {
+                commit(old, vec![put("/a", "one"), publish("/a"), put("/b", "one"), put("/moves", "one")]);
+                commit(old, vec![put("/trash", "one"), put("/purge", "one"), put("/locked", "one")]);
+            },
+            |old| {
+                commit(old, vec![put("/a", "two"), put("/new", "one"), publish("/new")]);
+                commit(old, vec![put("/a", "three")]);
+                commit(old, vec![publish("/a"), lock("/locked", 600)]);
+                commit(old, vec![operation("/moves", Action::Move { to: uri("/moved") })]);
+                commit(old, vec![put("/moved", "two"), trash("/trash")]);
+                commit(old, vec![operation("/purge", Action::Purge)]);
+                for (at, number) in [("/a", 2), ("/a", 3), ("/new", 1), ("/moved", 2), ("/moved", 3)] {
+                    ids.insert((at, number), id(old, at, number));
+                }
+            },
+            |new| {
+                commit(new, vec![put("/other", "x")]);
+            },
+        );
+        let new = servers.database("replica");
+        let found = restore_all(&servers);
+        for (at, changes) in &found {
+            let expected = if at == "/locked" { Recovery::Left(LeftOut::Lock) } else { Recovery::Current };
+            assert!(changes.iter().all(|(_, recovery)| *recovery == expected), "{at}: {changes:?}");
+        }
+        assert_eq!(found["/a"].len(), 3);
+        // What clients were told of versions is true again.
+        for ((at, number), expected) in ids {
+            assert_eq!(id(&new, at, number), expected, "{at}");
+        }
+        assert_eq!(
+            (text(&new, "/a", Which::Working), head(&new, "/a").state),
+            ("three".into(), State::Published)
+        );
+        assert_eq!(
+            (text(&new, "/moved", Which::Working), head(&new, "/moves").state),
+            ("two".into(), State::Trashed)
+        );
+        assert_eq!((head(&new, "/trash").state, head(&new, "/purge").state), (State::Trashed, State::Purged));
+        assert_eq!(head(&new, "/new").live, head(&new, "/new").working);
+        assert_eq!(head(&new, "/locked").lock, None);
+        servers.check_equal();
+        // Authors and times are those of the people who wrote it.
+        let version = new.document(&uri("/a"), Which::Number(2), None).unwrap().version;
+        assert_eq!((version.author.as_str(), version.origin), ("ann", None));
+    }
+}
+
+#[test]
+fn what_was_changed_since_keeps_what_it_has_and_the_lost_text_stands_beside_it() {
+    for partitions in [1, 3] {
+        let mut fork_of = BTreeMap::new();
+        let mut servers = fork(
+            partitions,
+            |old| {
+                commit(
+                    old,
+                    vec![put("/both", "one"), publish("/both"), put("/state", "one"), publish("/state")],
+                );
+                commit(old, vec![put("/trashed", "one"), put("/purged", "one"), put("/moves", "one")]);
+                fork_of.insert("/both", id(old, "/both", 1).id);
+            },
+            |old| {
+                commit(
+                    old,
+                    vec![put("/both", "lost two"), put("/trashed", "lost two"), put("/purged", "lost")],
+                );
+                commit(old, vec![put("/both", "lost three"), publish("/both")]);
+                commit(old, vec![publish("/state"), put("/again", "the same"), put("/anew", "lost")]);
+                commit(old, vec![operation("/moves", Action::Move { to: uri("/moved") })]);
+                commit(old, vec![put("/moved", "lost")]);
+            },
+            |new| {
+                commit(
+                    new,
+                    vec![put("/both", "kept"), operation("/state", Action::Withdraw), trash("/trashed")],
+                );
+                commit(new, vec![put("/again", "the same")]);
+                commit(new, vec![put("/again", "and more"), put("/anew", "kept"), put("/moves", "kept")]);
+                commit(new, vec![operation("/purged", Action::Purge)]);
+            },
+        );
+        let new = servers.database("replica");
+        let before = ["/both", "/anew", "/again", "/moves"].map(|at| text(&new, at, Which::Working));
+        let found = restore_all(&servers);
+        assert_eq!(["/both", "/anew", "/again", "/moves"].map(|at| text(&new, at, Which::Working)), before);
+        let changed = Recovery::Left(LeftOut::Changed);
+        assert_eq!(
+            found["/both"],
+            [
+                (Done::Put, Recovery::Beside { version: 3 }),
+                (Done::Put, Recovery::Beside { version: 5 }),
+                (Done::Publish, changed)
+            ]
+        );
+        assert_eq!(text(&new, "/both", Which::Number(3)), "lost two");
+        assert_eq!(text(&new, "/both", Which::Number(5)), "lost three");
+        // The parents say where each comes from: the version that both histories share, then the lost one before.
+        let parents =
+            |number| new.document(&uri("/both"), Which::Number(number), None).unwrap().version.parents;
+        assert_eq!(parents(3), [fork_of["/both"]]);
+        assert_eq!(parents(4), [id(&new, "/both", 2).id]);
+        assert_eq!(parents(5), [id(&new, "/both", 3).id]);
+        // What is published was not touched.
+        assert_eq!(
+            (text(&new, "/both", Which::Live), head(&new, "/both").working.unwrap().number),
+            ("one".into(), 6)
+        );
+        assert_eq!(
+            (&found["/state"][..], head(&new, "/state").state),
+            (&[(Done::Publish, changed)][..], State::Withdrawn)
+        );
+        assert_eq!(found["/trashed"], [(Done::Put, Recovery::Beside { version: 2 })]);
+        assert_eq!(head(&new, "/trashed").state, State::Trashed);
+        assert_eq!(found["/purged"], [(Done::Put, Recovery::Left(LeftOut::Purged))]);
+        assert_eq!(head(&new, "/purged").state, State::Purged);
+        // Its author had saved it again when no answer came.
+        assert_eq!(found["/again"], [(Done::Put, Recovery::There { version: 1 })]);
+        assert_eq!(found["/anew"], [(Done::Put, Recovery::Beside { version: 2 })]);
+        assert_eq!(found["/moves"], [(Done::MoveAway, changed)]);
+        assert_eq!(found["/moved"], [(Done::MoveHere, changed), (Done::Put, Recovery::Current)]);
+        assert_eq!(text(&new, "/moved", Which::Working), "lost");
+        servers.check_equal();
+        drop(new);
+        servers.restart();
+        servers.check_equal();
+    }
+}
+
+#[test]
+fn an_orphan_comes_back_once() {
+    let servers = fork(
+        3,
+        |old| {
+            commit(old, vec![put("/a", "one")]);
+        },
+        |old| {
+            commit(old, vec![put("/a", "two"), put("/b", "one"), put("/c", "one")]);
+        },
+        |new| {
+            commit(new, vec![put("/other", "x")]);
+        },
+    );
+    let (old, new) = (servers.database("primary"), servers.database("replica"));
+    let orphans = kept(&old);
+    let orphan = orphans.iter().find(|orphan| orphan.is_whole && orphan.importer.is_none()).unwrap();
+    // Everything arrived, and then the way broke: nothing happened.
+    drop(new.orphan_intake(orphan.label.clone()).unwrap());
+    let first = give(&new, orphan, Vec::new()).unwrap();
+    let versions = head(&new, "/a").versions;
+    let again = give(&new, orphan, Vec::new()).unwrap();
+    assert_eq!((again.already, again.token, again.changes.len()), (true, first.token, 0));
+    assert_eq!(head(&new, "/a").versions, versions);
+    // The keeper remembers it, too, also when a crash tore the line.
+    old.mark_restored(orphan.label.token, first.token).unwrap();
+    let marks = servers.path("primary").join("databases/main/orphans.restored");
+    let whole = std::fs::read(&marks).unwrap();
+    for length in 0..=whole.len() {
+        std::fs::write(&marks, &whole[..length]).unwrap();
+        let found = old.restored_orphans().unwrap();
+        assert!(found.is_empty() || length == whole.len(), "{length}");
+    }
+    let listed = old.orphans(apograph::format::Timestamp::ZERO, 100).unwrap();
+    let listed = listed.iter().find(|listed| listed.token == orphan.label.token).unwrap();
+    assert_eq!(listed.restored, Some(first.token));
+    old.discard_orphans().unwrap();
+    assert!(kept(&old).is_empty() && old.restored_orphans().unwrap().is_empty());
+}
+
+#[test]
+fn one_alone_comes_back_on_top_of_what_both_histories_share() {
+    let servers = fork(
+        1,
+        |old| {
+            commit(old, vec![put("/a", "one")]);
+        },
+        |old| {
+            commit(old, vec![put("/a", "two")]);
+            commit(old, vec![put("/a", "three")]);
+        },
+        |new| {
+            commit(new, vec![put("/other", "x")]);
+        },
+    );
+    let (old, new) = (servers.database("primary"), servers.database("replica"));
+    let of_a: Vec<_> = kept(&old);
+    let [.., two, three] = &of_a[..] else { panic!("{of_a:?}") };
+    let only: BTreeSet<_> = [three.label.token].into();
+    let chosen: Vec<_> = old.kept_orphans(Some(only)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(chosen.len(), 1);
+    let restored = give(&new, &chosen[0], Vec::new()).unwrap();
+    assert_eq!(restored.changes[0].2, Recovery::Current);
+    assert_eq!((text(&new, "/a", Which::Working).as_str(), head(&new, "/a").versions), ("three", 2));
+    let version = new.document(&uri("/a"), Which::Working, None).unwrap().version;
+    assert_eq!(version.parents, [id(&new, "/a", 1).id]);
+    let origin = version.origin.unwrap();
+    assert_eq!((origin.server.as_str(), origin.document.unwrap().0), ("primary", uri("/a")));
+    // The one before it comes later: beside.
+    let restored = give(&new, two, Vec::new()).unwrap();
+    assert_eq!(restored.changes[0].2, Recovery::Beside { version: 3 });
+    assert_eq!(text(&new, "/a", Which::Working), "three");
+}
+
+#[test]
+fn contents_come_along_also_those_that_an_orphan_shares_with_another_one() {
+    let large: Vec<u8> = (0..3_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let servers = fork(
+        1,
+        |old| {
+            commit(old, vec![put("/a", "one")]);
+        },
+        |old| {
+            for at in ["/large", "/same"] {
+                let mut spool = old.spool();
+                spool.write(&large).unwrap();
+                commit(old, vec![put_content(at, spool.finish().unwrap())]);
+            }
+            // A chunk that comes twice travels once.
+            let mut spool = old.spool();
+            spool.write(&vec![7; 2_500_000]).unwrap();
+            commit(old, vec![put_content("/sevens", spool.finish().unwrap())]);
+        },
+        |new| {
+            commit(new, vec![put("/other", "x")]);
+        },
+    );
+    let (old, new) = (servers.database("primary"), servers.database("replica"));
+    let orphans = kept(&old);
+    let [.., large_one, same, sevens] = &orphans[..] else { panic!("{orphans:?}") };
+    // Alone it lacks the content, which the keeper finds where it came.
+    let missing = give(&new, same, Vec::new()).unwrap_err();
+    let RestoreError::Commit(CommitError::Refused { refusal: Refusal::ContentMissing { hash }, .. }) =
+        missing
+    else {
+        panic!("{missing}")
+    };
+    let content = old.kept_content(&hash).unwrap().unwrap();
+    give(&new, same, content.bytes().map(Result::unwrap).collect()).unwrap();
+    give(&new, large_one, Vec::new()).unwrap();
+    give(&new, sevens, Vec::new()).unwrap();
+    for at in ["/same", "/large"] {
+        let document = new.document(&uri(at), Which::Working, None).unwrap();
+        let content = document.version.content.unwrap();
+        let bytes: Vec<u8> = new
+            .content(&uri(at), &content, 0..content.bytes)
+            .unwrap()
+            .flat_map(|piece| piece.unwrap().to_vec())
+            .collect();
+        assert!(bytes == large, "{at}");
+    }
+    assert_eq!(text(&new, "/sevens", Which::Working).len(), 2_500_000);
+    assert!(
+        std::fs::read_dir(servers.path("replica").join("databases/main/spool")).unwrap().next().is_none()
+    );
+}
+
+#[test]
+fn what_is_no_orphan_is_not_taken() {
+    let servers = fork(
+        3,
+        |old| {
+            commit(old, vec![put("/a", "one")]);
+        },
+        |old| {
+            commit(
+                old,
+                vec![put("/a", "two"), put("/b", "one"), put("/c", "one"), put("/d", "x"), put("/e", "x")],
+            );
+        },
+        |new| {
+            commit(new, vec![put("/other", "x")]);
+        },
+    );
+    let (old, new) = (servers.database("primary"), servers.database("replica"));
+    let orphans = kept(&old);
+    let orphan = orphans.iter().find(|orphan| orphan.bytes().count() > 1).unwrap();
+    // A part is missing.
+    let mut intake = new.orphan_intake(orphan.label.clone()).unwrap();
+    let first = orphan.bytes().next().unwrap().unwrap();
+    let Some(Frame::Entry(entry)) = Frame::take(&mut BytesMut::from(&first[..])).unwrap() else { panic!() };
+    intake.entry(&entry).unwrap();
+    assert!(matches!(intake.finish("root"), Err(RestoreError::Partial { .. })));
+    // Nothing, or another one.
+    let intake = new.orphan_intake(orphan.label.clone()).unwrap();
+    assert!(matches!(intake.finish("root"), Err(RestoreError::Invalid { .. })));
+    // A transaction of the history that is.
+    let mut label = orphan.label.clone();
+    label.token.timestamp = new.visible();
+    label.token.epoch = 2;
+    assert!(matches!(new.orphan_intake(label), Err(RestoreError::NotCut { .. })));
+    // Not at a copy, and not in an editor's name.
+    assert!(matches!(
+        old.orphan_intake(orphan.label.clone()),
+        Err(RestoreError::Commit(CommitError::ReadOnly(_)))
+    ));
+}
+
+#[test]
+fn orphans_are_kept_whatever_the_reason_of_the_synchronization() {
+    // `fork` synchronizes as the link does; a source whose journal begins behind the fork says `out-of-window` instead.
+    let mut servers = Servers::start(1);
+    let copy = servers.database("replica").handshake(apograph::format::View::Full).unwrap().server;
+    servers.primary().announce_copy(&copy, Role::Replica).unwrap();
+    servers.check_exact();
+    let (old, new) = (servers.primary(), servers.database("replica"));
+    let lost = commit(&old, vec![put("/lost", "x")]);
+    new.promote(Promote { reason: "dead".into(), ..Promote::default() }).unwrap();
+    old.learn(new.epochs()).unwrap();
+    old.become_replica().unwrap();
+    synchronize(&new, &old, "out-of-window", &mut Cost::default());
+    assert!(kept(&old).iter().any(|orphan| orphan.label.token == lost));
+}
