@@ -170,7 +170,14 @@ fn connection(
             }
         },
     };
-    let mut source = TcpStream::connect(("127.0.0.1", port))?;
+    let mut source = match TcpStream::connect(("127.0.0.1", port)) {
+        Ok(source) => source,
+        Err(error) => {
+            // Dropping it would not end it: the list of open connections has it, too.
+            socket.shutdown(Shutdown::Both)?;
+            return Err(error);
+        }
+    };
     source.set_nodelay(true)?;
     socket.set_nodelay(true)?;
     let asking = (socket.try_clone()?, source.try_clone()?);

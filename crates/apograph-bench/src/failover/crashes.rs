@@ -7,6 +7,7 @@ use super::FailoverScale;
 use super::checker::Promise;
 use super::pair::{Pair, longest_gap_us, percentiles};
 use crate::figures::{Report, Unit};
+use crate::proxy::Line;
 use crate::random::Random;
 
 pub(super) fn run(root: &Path, scale: FailoverScale) -> Report {
@@ -24,14 +25,14 @@ pub(super) fn run(root: &Path, scale: FailoverScale) -> Report {
         std::thread::sleep(Duration::from_millis(random.below(50)));
         // Every other time the copy hears nothing for a moment before: more is acknowledged that it does not have.
         if random.once_in(2) {
-            pair.lines[dies].throttle(Some(2_000));
-            std::thread::sleep(Duration::from_millis(300));
+            pair.lines[dies].switch(Line::Says(b""));
+            std::thread::sleep(Duration::from_millis(200));
         }
         pair.servers[dies].kill();
         pair.promote(takes, true);
         pair.let_write();
         gaps.push(longest_gap_us(&pair.recorder.since(first), killed_us, pair.recorder.now_us()));
-        pair.lines[dies].throttle(None);
+        pair.lines[dies].switch(Line::To(pair.servers[dies].port));
         pair.servers[dies].start();
         pair.servers[dies].wait();
         pair.until_ready(takes);

@@ -287,8 +287,13 @@ pub(super) fn role(server: &Server) -> Option<Role> {
     Some(server.status()?.database("main")?.role)
 }
 
-/// Does `other` follow, and report so?
+/// Does `other` follow, in the same history, and report so?
 fn is_followed(of: &Server, other: &Server) -> bool {
+    // A link says that it follows before the source has looked at where it is.
+    let epoch = |server: &Server| Some(server.status()?.database("main")?.epoch);
+    if epoch(of).is_none() || epoch(of) != epoch(other) {
+        return false;
+    }
     let follows = other.status().is_some_and(|status| {
         status
             .links

@@ -9,14 +9,15 @@ use apograph_client::types::EpochNotice;
 
 use super::greet;
 use crate::app::App;
-use crate::limits::SOURCE_TIMEOUT;
 use crate::roles::own_link_token;
 use crate::routes::shape;
 
 /// The first wait between attempts; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The longest: a former primary that comes back acknowledges until it is told, and all of that becomes orphans.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// One attempt: a machine that is gone answers nothing, and may be back a moment later.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until the former source knows; never for a primary that was always one.
 pub(super) async fn tell(app: App, database: Database, source: SourceSettings) {
@@ -40,7 +41,7 @@ async fn attempt(app: &App, database: &Database, source: &SourceSettings, there:
     let token = own_link_token(app.folder.path()).map_err(|error| error.to_string())?;
     let server = shape::identity(app.folder.identity());
     let notice = EpochNotice { server, epochs: shape::epochs(database), token };
-    match tokio::time::timeout(SOURCE_TIMEOUT, client.epoch_notice(there, &notice)).await {
+    match tokio::time::timeout(ANSWER_MAX, client.epoch_notice(there, &notice)).await {
         Ok(Ok(answer)) if answer.epoch > database.epoch_seen() => {
             Err(format!("it knows epoch {}, a later one", answer.epoch))
         }

@@ -49,7 +49,8 @@ pub(in crate::routes) async fn post(
             let Some(label) = first_line(&mut buffer)? else { continue };
             intake = Some(begin(&app, &database, &label).await?);
         }
-        while let (Some((token, mut taking)), Some(entry)) = (intake.take(), entry(&mut buffer)?) {
+        while let Some(entry) = entry(&mut buffer)? {
+            let Some((token, mut taking)) = intake.take() else { break };
             let take = move || taking.entry(&entry).map(|()| taking);
             intake = Some((token, app.blocking(take).await?));
         }

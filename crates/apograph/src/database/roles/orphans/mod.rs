@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use apograph_format::{
-    Entry, Facts, Hash, Operation, PartitionId, Timestamp, Token, Uri, Version, VersionRef,
+    Entry, Facts, Hash, Operation, PartitionId, Timestamp, Token, TransactionFacts, Uri, Version, VersionRef,
 };
 use apograph_journal::JournalReader;
 
@@ -95,6 +95,19 @@ pub enum OrphanError {
     Folder(#[from] crate::folder::FolderError),
 }
 
+/// Why; where the transaction does not say it, its first version may.
+fn comment_of(entry: &Entry, facts: &TransactionFacts) -> String {
+    if !facts.comment.is_empty() {
+        return facts.comment.clone();
+    }
+    let first = facts.changes.iter().find_map(|change| change.versions.first());
+    let body = first.and_then(|first| {
+        entry.payloads().filter_map(Result::ok).find(|payload| payload.hash == first.id && !payload.erased)
+    });
+    let version = body.and_then(|body| Version::decode(&body.bytes).ok());
+    version.map(|version| version.comment).unwrap_or_default()
+}
+
 impl Database {
     /// Orphans behind `after`, oldest first, at most `limit`. Reads files, and writes nothing. Blocks.
     pub fn orphans(&self, after: Timestamp, limit: usize) -> Result<Vec<Orphan>, OrphanError> {
@@ -110,7 +123,7 @@ impl Database {
             let orphan = found.entry(timestamp).or_insert_with(|| Orphan {
                 token: Token { epoch: header.epoch, timestamp },
                 author: facts.author.clone(),
-                comment: facts.comment.clone(),
+                comment: comment_of(entry, facts),
                 time: facts.time,
                 documents: Vec::new(),
                 partitions: BTreeSet::new(),
