@@ -31,6 +31,18 @@ pub(crate) struct Switchover {
     pub(crate) held: Option<Instant>,
 }
 
+/// A switchover under way.
+pub(crate) struct UnderWay<'a> {
+    roles: &'a Roles,
+    database: &'a str,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.roles.locked().remove(self.database);
+    }
+}
+
 impl Roles {
     /// A role, or whom a copy follows, changed: links look anew.
     pub(crate) fn changed(&self) {
@@ -69,9 +81,9 @@ impl Roles {
         }
     }
 
-    /// It is over; how it stood.
-    pub(crate) fn end(&self, database: &str) -> Option<Switchover> {
-        self.locked().remove(database)
+    /// The switchover of a database is over when this is dropped, however that comes: the next one finds nothing under way.
+    pub(crate) fn under_way<'a>(&'a self, database: &'a str) -> UnderWay<'a> {
+        UnderWay { roles: self, database }
     }
 
     fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Switchover>> {
@@ -89,4 +101,27 @@ pub(crate) fn own_link_token(folder: &Path) -> Result<String, TokenError> {
     let text = tokens::add(folder, TokenRole::LinkReplica, "role-changes", None)?;
     tokens::keep(&path, &text)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use apograph_format::ServerKey;
+
+    use super::Roles;
+
+    #[test]
+    fn a_switchover_that_fails_in_any_way_is_not_under_way_any_more() {
+        let (roles, until) = (Roles::default(), Instant::now() + Duration::from_secs(60));
+        assert!(roles.begin("main", ServerKey([1; 32]), until));
+        assert!(!roles.begin("main", ServerKey([2; 32]), until), "one at a time");
+        let fails = || -> Result<(), &str> {
+            let _under_way = roles.under_way("main");
+            Err("the epoch that was given is not known")
+        };
+        fails().unwrap_err();
+        assert!(roles.switchover("main").is_none());
+        assert!(roles.begin("main", ServerKey([2; 32]), until));
+    }
 }

@@ -27,6 +27,8 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("PUT", "throttle" | "source") => 400,
         ("GET" | "DELETE", "orphans") => 200,
         ("GET", "orphans/{timestamp}") => 404,
+        ("POST", "orphans/restore") => 200,
+        ("POST", "restorations") => 415,
         // Of a primary.
         ("POST", "promote") => 409,
         ("POST", "switchover" | "handover" | "epoch") => 400,

@@ -429,3 +429,53 @@ fn orphans_are_kept_whatever_the_reason_of_the_synchronization() {
     synchronize(&new, &old, "out-of-window", &mut Cost::default());
     assert!(kept(&old).iter().any(|orphan| orphan.label.token == lost));
 }
+
+#[test]
+fn readers_never_see_a_mixture_of_two_histories() {
+    let mut servers = Servers::start(3);
+    let copy = servers.database("replica").handshake(apograph::format::View::Full).unwrap().server;
+    servers.primary().announce_copy(&copy, Role::Replica).unwrap();
+    let documents: Vec<String> = (0..12).map(|number| format!("/d/{number}")).collect();
+    let all = |text: &str| documents.iter().map(|at| put(at, text)).collect::<Vec<_>>();
+    commit(&servers.primary(), all("shared"));
+    servers.check_exact();
+    let (old, new) = (servers.primary(), servers.database("replica"));
+    commit(&old, all("lost"));
+    new.promote(Promote { reason: "dead".into(), ..Promote::default() }).unwrap();
+    commit(&new, all("kept"));
+    commit(&new, all("kept, too"));
+    let ids = |database: &Database, number| -> BTreeSet<_> {
+        documents.iter().map(|at| id(database, at, number).id).collect()
+    };
+    let (lost, kept) = (ids(&old, 2), ids(&new, 3));
+    old.learn(new.epochs()).unwrap();
+    old.become_replica().unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut seen = BTreeMap::new();
+            let query = apograph::read::ListQuery { prefix: "/d/".into(), limit: 100, ..Default::default() };
+            while !over.load(std::sync::atomic::Ordering::Acquire) {
+                // One moment of all partitions.
+                let page = old.list(&query).unwrap();
+                let heads: BTreeSet<_> =
+                    page.documents.iter().map(|listed| listed.head.working.unwrap().id).collect();
+                assert!(heads == lost || heads == kept, "a mixture: {heads:?}");
+                *seen.entry(heads == kept).or_insert(0) += 1;
+                // And the history of one document.
+                let history = old.history(&uri("/d/0"), None, 100).unwrap();
+                let ids: Vec<_> = history.iter().map(|item| item.version_ref.id).collect();
+                let has = |set: &BTreeSet<_>| ids.iter().any(|id| set.contains(id));
+                assert!(has(&lost) != has(&kept), "a mixture: {ids:?}");
+                assert_eq!(ids.len(), if has(&kept) { 3 } else { 2 });
+            }
+            seen
+        });
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        synchronize(&new, &old, "unknown-position", &mut Cost::default());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        over.store(true, std::sync::atomic::Ordering::Release);
+        reading.join().unwrap()
+    });
+    assert!(seen.contains_key(&false) && seen.contains_key(&true), "both were seen: {seen:?}");
+}

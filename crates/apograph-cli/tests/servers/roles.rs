@@ -246,6 +246,46 @@ fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
     assert_eq!(orphan["is_whole"], true);
     let versions = json_lines(&primary, &["orphans", "show", &lost.to_string()]);
     assert_eq!((versions.len(), &versions[0]["body"]), (1, &"x".into()), "{versions:?}");
+    // It comes back to the primary, with its text, its author and its id; and once.
+    let none = replica.command("admin", &["orphans", "list"]).output().unwrap();
+    let told = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert!(none.status.success() && told.contains("this server keeps none"), "{told}");
+    let refused = primary.command("admin", &["orphans", "restore", "--all"]).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("primary_token"), "{told}");
+    let token_file = replica.token("admin").to_string_lossy().into_owned();
+    let restore = ["orphans", "restore", "--all", "--primary-token-file", &token_file];
+    let answers = json_lines(&primary, &restore);
+    let of_token = |answers: &[Value], outcome: &str| {
+        answers.iter().any(|answer| answer["token"] == lost.to_string() && answer["outcome"] == outcome)
+    };
+    assert!(of_token(&answers, "restored"), "{answers:?}");
+    let back =
+        block_on(replica.client("reader").document("main", &uri(0, 21), &ReadQuery::default())).unwrap();
+    assert_eq!((back.body.as_deref(), back.author.as_str(), back.version), (Some("x"), "editor", 1));
+    assert_eq!(Value::from(back.id.to_string()), versions[0]["id"]);
+    let again = json_lines(&primary, &restore);
+    assert!(
+        of_token(&again, "already") && again.iter().all(|answer| answer["outcome"] == "already"),
+        "{again:?}"
+    );
+    // The keeper forgot, the primary did not.
+    std::fs::remove_file(primary.folder.join("databases/main/orphans.restored")).unwrap();
+    assert!(json_lines(&primary, &restore).iter().all(|answer| answer["outcome"] == "already"));
+    let listed = json_lines(&primary, &["orphans", "list"]);
+    assert!(listed.iter().all(|orphan| orphan["restored"].is_string()), "{listed:?}");
+    let unknown = ["orphans", "restore", "1.5", "--primary-token-file", &token_file];
+    let output = primary.command("admin", &unknown).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    // An editor of the primary may not.
+    let editors = replica.token("editor").to_string_lossy().into_owned();
+    std::fs::remove_file(primary.folder.join("databases/main/orphans.restored")).unwrap();
+    let output = primary.command("admin", &["orphans", "restore", "--all", "--primary-token-file", &editors]);
+    let output = { output }.output().unwrap();
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("forbidden"),
+        "{output:?}"
+    );
     assert_eq!(json(&primary, &["orphans", "discard", "--all"])["discarded"], orphans.len());
     assert!(json_lines(&primary, &["orphans", "list"]).is_empty());
     let expected = ["primary", "replica"]

@@ -192,6 +192,7 @@ fn target(app: &App, database: &Database, to: &str) -> Answer<ServerIdentity> {
 
 async fn drive(app: App, database: Database, to: ServerIdentity, until: Instant) -> Answer<SwitchoverAnswer> {
     let name = database.name().to_owned();
+    let _under_way = app.roles.under_way(&name);
     while Instant::now() < until && database.role() == Role::Primary && !app.shutdown.is_cancelled() {
         tokio::time::sleep(LOOK).await;
     }
@@ -200,7 +201,6 @@ async fn drive(app: App, database: Database, to: ServerIdentity, until: Instant)
     // Behind this nobody steps down any more.
     let released = app.blocking(move || release.release_writes()).await;
     if database.role() == Role::Primary {
-        app.roles.end(&name);
         released?;
         let (reason, detail) = match stood {
             Some(stood) if stood.held.is_some() => ("not-reached", "it did not reach the end in time"),
@@ -215,7 +215,7 @@ async fn drive(app: App, database: Database, to: ServerIdentity, until: Instant)
     while Instant::now() < until && database.handover().is_some() && !app.shutdown.is_cancelled() {
         tokio::time::sleep(LOOK).await;
     }
-    let held = app.roles.end(&name).and_then(|switchover| switchover.held);
+    let held = app.roles.switchover(&name).and_then(|switchover| switchover.held);
     let paused = held.map_or(Duration::ZERO, |held| held.elapsed());
     Ok(SwitchoverAnswer {
         primary: shape::identity(start.primary),
