@@ -32,6 +32,8 @@ pub enum Violation {
     TwoPrimaries(u64, &'static str, &'static str),
     /// A server said that it had reached a token, and did not have what was written with it.
     StaleRead(Write, Token, &'static str),
+    /// A server said that a token was cut off, and it was not.
+    FalseAlarm(Write, Token, &'static str),
     /// Acknowledged and cut off, and no server listed it.
     NotListed(Write, Token),
     /// Listed, and it could not come back.
@@ -59,7 +61,7 @@ pub fn check(promise: Promise, events: &[Event], holdings: &Holdings) -> Vec<Vio
     let acknowledged = checker.acknowledged(events);
     checker.presence(events, &acknowledged, &epochs, holdings);
     checker.orphans(events, &acknowledged, &epochs);
-    checker.reads(events);
+    checker.reads(events, &epochs);
     checker.found
 }
 
@@ -173,10 +175,15 @@ impl Checker {
         self.found.extend(missing.map(|(token, write)| Violation::NotRestored(token, write)));
     }
 
-    fn reads(&mut self, events: &[Event]) {
+    fn reads(&mut self, events: &[Event], epochs: &Epochs) {
         for event in events {
-            if let Event::Read { write, at_least, server, found: Found::Other } = event {
-                self.found.push(Violation::StaleRead(*write, *at_least, server));
+            let Event::Read { write, at_least, server, found } = event else { continue };
+            match found {
+                Found::Other => self.found.push(Violation::StaleRead(*write, *at_least, server)),
+                Found::OtherHistory if !is_cut(epochs, *at_least) => {
+                    self.found.push(Violation::FalseAlarm(*write, *at_least, server));
+                }
+                Found::OtherHistory | Found::It | Found::Nothing => {}
             }
         }
     }
@@ -298,7 +305,8 @@ mod tests {
         let of =
             |found| check(Promise::Lossless, &[acknowledged(A, "x", 1, 10), read(found)], &holds(&[(A, 1)]));
         assert_eq!(of(Found::Other), [Violation::StaleRead(A, token(1, 10), "y")]);
-        for found in [Found::It, Found::OtherHistory, Found::Nothing] {
+        assert_eq!(of(Found::OtherHistory), [Violation::FalseAlarm(A, token(1, 10), "y")]);
+        for found in [Found::It, Found::Nothing] {
             assert_eq!(of(found), []);
         }
     }

@@ -116,8 +116,8 @@ fn none(after: u64) -> String {
     if after > 0 {
         return format!("there are none behind {after}");
     }
-    "this server keeps none: nothing that it acknowledged is missing from the database. A primary that was replaced has \
-     some only once it came back as a replica and synchronized: ask there"
+    "this server keeps none. A primary that was replaced keeps what only it had, once it came back as a replica and \
+     synchronized: ask that one"
         .to_owned()
 }
 
@@ -144,14 +144,15 @@ async fn restore(
 }
 
 fn done_in_words(done: &RestoreDone) -> String {
-    let mut text = format!("{} came back, {} had come back before", done.restored, done.already);
+    let mut text = format!("{} came back", done.restored);
     for (count, what) in [
-        (done.refused, "did not come back"),
-        (done.beside, "texts stand beside what was saved since"),
-        (done.left, "changes were left out"),
+        (done.already, ", before that"),
+        (done.refused, ", did not come back"),
+        (done.beside, "; texts beside what was saved since"),
+        (done.left, "; changes left out"),
     ] {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            text.push_str(&format!("{what}: {count}"));
         }
     }
     text

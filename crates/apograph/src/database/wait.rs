@@ -53,11 +53,13 @@ impl Database {
     ) -> Result<(), WaitError> {
         let other = || WaitError::OtherHistory { asked: token, epoch: self.epoch() };
         let is_cut = || self.shared.file().is_cut(token.epoch, token.timestamp);
-        if token.epoch > self.epoch_seen() || token.epoch == 0 || is_cut() {
+        if token.epoch == 0 || is_cut() {
             return Err(other());
         }
+        // A server that lags behind a promotion has not heard of that epoch yet, and what is visible here may be a time of
+        // an older epoch still.
         let mut visible = self.watch_visible();
-        let reached = visible.wait_for(|visible| *visible >= token.timestamp);
+        let reached = visible.wait_for(|visible| *visible >= token.timestamp && token.epoch <= self.epoch());
         let mut reached = std::pin::pin!(reached);
         let mut timer = std::pin::pin!(timer);
         let is_there = std::future::poll_fn(|context| match reached.as_mut().poll(context) {
@@ -69,9 +71,12 @@ impl Database {
         if is_cut() {
             return Err(other());
         }
-        // What is visible here may be a time of an older epoch still.
-        if is_there && token.epoch <= self.epoch() {
+        if is_there {
             return Ok(());
+        }
+        // Nobody here ever heard of it: most likely it is of another database.
+        if token.epoch > self.epoch_seen() {
+            return Err(other());
         }
         Err(WaitError::TimedOut { waited: at_most, visible: self.visible(), asked: token.timestamp })
     }
