@@ -32,7 +32,9 @@ fn main() -> ExitCode {
     }
     if wanted != "check" && !checks.iter().any(|(name, _)| *name == wanted) {
         eprintln!("usage: cargo xtask layers | docs | check | import-rate REPO [BRANCH] [--copies]");
-        eprintln!("       cargo xtask documents --help | sync-runs --help | failover-runs --help | speed --help");
+        eprintln!(
+            "       cargo xtask documents --help | sync-runs --help | failover-runs --help | speed --help"
+        );
         return ExitCode::from(2);
     }
     let mut faults = 0;

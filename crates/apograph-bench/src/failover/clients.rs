@@ -123,7 +123,7 @@ impl Shared {
         loop {
             let (server, client) = &self.servers[*at];
             let asked_us = self.recorder.now_us();
-            let answer = client.put_document("main", &uri, &document, precondition.clone()).await;
+            let answer = client.put_document("main", &uri, &document, precondition).await;
             let outcome = match &answer {
                 Ok(saved) => Outcome::Acknowledged { token: saved.token },
                 Err(error) => judge(error, is_unknown),

@@ -202,8 +202,8 @@ impl Restoring {
         contents: &[Hash],
     ) -> Result<Result<OrphanRestored, Box<Problem>>, Ends> {
         let mut before = Vec::new();
-        for hash in contents.iter().copied() {
-            let reader = self.database.clone();
+        for hash in contents {
+            let (reader, hash) = (self.database.clone(), *hash);
             before.extend(self.app.blocking(move || reader.kept_content(&hash)).await?);
         }
         let mut pieces: Pieces = orphan.bytes();
