@@ -186,8 +186,8 @@ impl Worker {
         let timestamp = self.committer.last.next(now_us());
         let shared = std::sync::Arc::clone(&self.shared);
         let mut state = State::new(&shared.stores, shared.partitioning, self.applier.applied(), overlay);
-        let planned = plan(transaction, timestamp, &mut state).map_err(WriteError::Refused)?;
-        let results = planned.results.clone();
+        let mut planned = plan(transaction, timestamp, &mut state).map_err(WriteError::Refused)?;
+        let results = std::mem::take(&mut planned.results);
         self.write_plan(planned, timestamp, touched)?;
         state.keep();
         self.committer.last = timestamp;
@@ -220,7 +220,7 @@ impl Worker {
                 cursor: plan.cursor.clone(),
                 published,
             });
-            check_facts(&facts)?;
+            let facts = checked(facts)?;
             parts.push((partition, facts, part.payloads));
         }
         // From here on entries are appended, so whatever fails takes the group with it.
@@ -238,7 +238,7 @@ impl Worker {
     fn write_part(
         &mut self,
         partition: PartitionId,
-        facts: Facts,
+        facts: EncodedFacts,
         payloads: Vec<PlannedPayload>,
         stamp: Stamp,
     ) -> Result<(), JournalFailure> {
@@ -281,11 +281,11 @@ impl Worker {
     pub(super) fn write_entry(
         &mut self,
         partition: PartitionId,
-        facts: Facts,
+        facts: impl Into<EncodedFacts>,
         payloads: &[Payload],
         stamp: Stamp,
     ) -> Result<(), JournalFailure> {
-        let encoded = facts.encode();
+        let EncodedFacts { facts, encoded } = facts.into();
         let journal = self.journals.get(usize::from(partition.0));
         let journal = journal.ok_or_else(|| JournalFailure::Refused("no such partition".into()))?;
         let end: Position = journal.end();
@@ -374,10 +374,24 @@ impl Worker {
     }
 }
 
-fn check_facts(facts: &Facts) -> Result<(), WriteError> {
-    let (max, found) = (FACTS_BYTES_MAX, facts.encode().len());
+/// Facts, and their stored form.
+pub(super) struct EncodedFacts {
+    facts: Facts,
+    encoded: Vec<u8>,
+}
+
+impl From<Facts> for EncodedFacts {
+    fn from(facts: Facts) -> EncodedFacts {
+        EncodedFacts { encoded: facts.encode(), facts }
+    }
+}
+
+/// Facts that are not too large for one entry.
+fn checked(facts: Facts) -> Result<EncodedFacts, WriteError> {
+    let facts = EncodedFacts::from(facts);
+    let (max, found) = (FACTS_BYTES_MAX, facts.encoded.len());
     if found <= max {
-        return Ok(());
+        return Ok(facts);
     }
     let what = "bytes of the facts of a transaction in one partition";
     Err(WriteError::Refused(TransactionRefusal::TooLarge { what, max, found }.into()))
