@@ -167,6 +167,29 @@ fn a_body_that_was_written_twice_is_erased_twice() {
     assert_eq!(engine.get(Space::Bodies, b"hash", 0).unwrap(), None);
 }
 
+/// A crash between the two flushes of bodies, or between the two halves of an erasure, leaves a value without a pointer.
+#[test]
+fn a_value_that_nothing_points_to_is_erased_by_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    drop(open(empty.path()));
+    let engine = open(folder.path());
+    let mut batch = Batch::new();
+    batch.put_body("hash", "a body apart");
+    engine.write(&batch, 1).unwrap();
+    engine.flush().unwrap();
+    drop(engine);
+    for tree in ["bodies", "documents"] {
+        fs::remove_dir_all(folder.path().join(tree)).unwrap();
+        copy(&empty.path().join(tree), &folder.path().join(tree));
+    }
+    let engine = open(folder.path());
+    assert_eq!(engine.get(Space::Bodies, b"hash", 0).unwrap(), None);
+    assert!(!files_with(folder.path(), b"a body apart").is_empty());
+    assert_eq!(engine.erase(&[(Space::Bodies, b"hash")]).unwrap(), Erased::Done);
+    assert_eq!(files_with(folder.path(), b"a body apart"), Vec::<String>::new());
+}
+
 /// The point of keeping values apart: a table of them is written once, however much comes later.
 #[test]
 fn values_are_written_once() {

@@ -12,7 +12,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -21,6 +21,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     entry::{self, Stored},
+    lock,
     reading::damaged,
     tree::{Opening, Tree},
 };
@@ -33,13 +34,13 @@ pub(super) struct Bodies {
     serial: AtomicU64,
     /// Values from this size on stand apart.
     apart_bytes: usize,
+    /// The keys that were erased last: no value of theirs is left.
+    erased: Mutex<HashSet<Vec<u8>>>,
 }
 
 struct Trees {
     index: Tree,
     values: Tree,
-    /// Keys whose values may be gone although the index has them still.
-    erasing: RwLock<HashSet<Vec<u8>>>,
 }
 
 impl Bodies {
@@ -48,11 +49,10 @@ impl Bodies {
         values: Opening<'_>,
         apart_bytes: usize,
     ) -> Result<Bodies, EngineError> {
-        let trees =
-            Trees { index: Tree::open(index)?, values: Tree::open(values)?, erasing: RwLock::default() };
+        let trees = Trees { index: Tree::open(index)?, values: Tree::open(values)? };
         let last = trees.values.last_key()?.map(|key| trees.serial_of(&key)).transpose()?;
         let serial = AtomicU64::new(last.map_or(0, |last| last + 1));
-        Ok(Bodies { trees: Arc::new(trees), serial, apart_bytes })
+        Ok(Bodies { trees: Arc::new(trees), serial, apart_bytes, erased: Mutex::default() })
     }
 
     /// All trees with the names of their folders, in the order of their flushing.
@@ -87,18 +87,19 @@ impl Bodies {
 
     /// Rewrites both trees without some keys.
     pub(super) fn erase(&self, keys: HashSet<Vec<u8>>) -> Result<Erased, EngineError> {
-        let Trees { index, values, erasing } = &*self.trees;
-        if !index.holds_any(&keys)? {
-            // They never were there, or an old file was still read when they were erased.
+        let Trees { index, values } = &*self.trees;
+        let mut erased = lock(&self.erased);
+        let is_held = index.holds_any(&keys)?;
+        if !is_held && keys.is_subset(&erased) {
+            // Asked again because an old file was still read.
             return Ok(worse(index.without_old_files()?, values.without_old_files()?));
         }
-        // The index last: should this be cut off in between, it is known next time that it has to be done.
-        *write(erasing) = keys.clone();
-        let erased = values.erase(keys.clone()).and_then(|values| Ok(worse(values, index.erase(keys)?)));
-        if erased.is_ok() {
-            write(erasing).clear();
-        }
-        erased
+        // The index first: who still follows a pointer then finds that it is gone, and does not take that for damage. That
+        // it holds nothing says nothing about values: the erasure may have been cut off in between, or a flush.
+        let of_index = if is_held { index.erase(keys.clone())? } else { index.without_old_files()? };
+        let of_values = values.erase(keys.clone())?;
+        *erased = keys;
+        Ok(worse(of_index, of_values))
     }
 }
 
@@ -127,7 +128,6 @@ impl Trees {
                 Some(Stored::Here(value)) => Ok(Some(value)),
                 _ => Err(damaged(self.values.path(), "an entry that is no value")),
             },
-            None if read(&self.erasing).contains(key) => Ok(None),
             None => match self.index.get(key, u64::MAX)? {
                 Some(now) if now == stored => Err(broken("a body whose value is missing")),
                 // It was erased meanwhile, and perhaps written again.
@@ -155,12 +155,4 @@ const SERIAL_BYTES: usize = 8;
 /// The key of the body that a value belongs to.
 pub(super) fn owner(value_key: &[u8]) -> &[u8] {
     value_key.get(SERIAL_BYTES..).unwrap_or_default()
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
