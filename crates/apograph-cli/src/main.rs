@@ -14,10 +14,6 @@ use clap::Parser;
 
 use arguments::Arguments;
 
-/// Commits, reads and synchronizations take a fifth less processor time than with the allocator of the C library.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let format = arguments.global.output;
