@@ -29,6 +29,10 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("GET", "orphans/{timestamp}") => 404,
         ("POST", "orphans/restore") => 200,
         ("POST", "restorations") => 415,
+        ("POST", "acknowledge") => 400,
+        ("GET", "lag-limits") => 200,
+        ("PUT", "lag-limits/{name}") => 400,
+        ("DELETE", "lag-limits/{name}") => 200,
         // Of a primary.
         ("POST", "promote") => 409,
         ("POST", "switchover" | "handover" | "epoch") => 400,
