@@ -81,6 +81,14 @@ impl Uri {
     pub fn is_system(&self) -> bool {
         self.0.starts_with("/_system/") || &*self.0 == "/_system"
     }
+
+    /// The documents that name the servers of a database are below this.
+    pub const SERVERS: &str = "/_system/servers/";
+
+    /// Is it the place of a document that names a server?
+    pub fn is_server(&self) -> bool {
+        self.as_str().starts_with(Uri::SERVERS)
+    }
 }
 
 impl fmt::Display for Uri {

@@ -14,8 +14,6 @@ use crate::transaction::Transaction;
 
 /// Transactions that wait at once; whoever comes then is refused.
 const WAITING_MAX: usize = 1_024;
-/// Documents that name servers pass: a copy that nobody knows could never end what it is waited for.
-const SERVERS: &str = "/_system/servers/";
 
 /// Why writes are kept back, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +176,8 @@ impl Worker {
     }
 }
 
+/// Documents that name servers pass: a copy that nobody knows could never end what it is waited for.
 fn passes(transaction: &Transaction) -> bool {
-    let names = |operation: &crate::transaction::Operation| operation.uri.as_str().starts_with(SERVERS);
-    !transaction.operations.is_empty() && transaction.operations.iter().all(names)
+    let operations = &transaction.operations;
+    !operations.is_empty() && operations.iter().all(|operation| operation.uri.is_server())
 }

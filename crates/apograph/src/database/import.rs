@@ -10,7 +10,7 @@ use apograph_format::{Head, Kind, Timestamp, Token, Uri, VersionRef};
 use super::reads::Merged;
 use super::{Database, PendingCommit};
 use crate::error::{CommitError, ImportError, TransactionRefusal};
-use crate::import::{ImportPosition, Item, LEFT_OUT_PREFIX, LineError, LineFault, OpenDocument, Reader};
+use crate::import::{ImportPosition, Item, LineError, LineFault, OpenDocument, Reader};
 use crate::transaction::{Action, CursorMove, Load, LoadedVersion, Operation, Precondition, Transaction};
 
 /// Versions of one transaction, unless asked otherwise.
@@ -148,7 +148,7 @@ impl Database {
     fn check_empty(&self) -> Result<(), ImportError> {
         for document in Merged::new(&self.shared.stores, "", None, self.visible()) {
             let (uri, _) = document.map_err(crate::error::ReadError::from)?;
-            if !uri.as_str().starts_with(LEFT_OUT_PREFIX) {
+            if !uri.is_server() {
                 return Err(ImportError::NotEmpty { uri });
             }
         }

@@ -20,9 +20,5 @@ pub use reader::{Item, Reader};
 
 pub(crate) use lineage::{Lineage, check_head, check_version};
 
-/// Documents under this prefix name the servers of the database that an export is of. They are left out: the servers of
-/// the database that it is loaded into are others, and name themselves.
-pub const LEFT_OUT_PREFIX: &str = "/_system/servers/";
-
 /// Longest line: a content of 1 MiB that is all control characters, and the largest properties and comment.
 pub const LINE_BYTES_MAX: usize = 8 << 20;

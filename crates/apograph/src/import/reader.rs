@@ -4,9 +4,7 @@ use apograph_format::limits::CHUNK_BYTES_MAX;
 use apograph_format::{Content, Hash, Head, Kind, State, Uri, VersionRef, View};
 
 use super::line::{self, End, Line, VersionLine, check_format};
-use super::{
-    ImportPosition, LEFT_OUT_PREFIX, LineError, LineFault, Lineage, OpenDocument, check_head, check_version,
-};
+use super::{ImportPosition, LineError, LineFault, Lineage, OpenDocument, check_head, check_version};
 use crate::Database;
 use crate::error::LoadRefusal;
 use crate::spool::Spool;
@@ -443,7 +441,8 @@ impl Reader {
 impl Document {
     fn new(uri: Uri, head: Head, line: u64, offset: u64) -> Document {
         Document {
-            is_left_out: uri.as_str().starts_with(LEFT_OUT_PREFIX),
+            // The servers of the database that it is loaded into are others, and name themselves.
+            is_left_out: uri.is_server(),
             uri,
             head,
             line,

@@ -202,7 +202,7 @@ fn put_together(
 /// Where a server of this name answers: by its document, or by what it reports as a copy.
 async fn url_of(global: &Global, name: &str) -> Result<String, Failure> {
     let client = global.client()?;
-    let known = match Uri::parse(&format!("/_system/servers/{name}")) {
+    let known = match Uri::parse(&format!("{}{name}", Uri::SERVERS)) {
         Ok(uri) => match client.document(&global.database, &uri, &ReadQuery::default()).await {
             Ok(document) if document.kind == Kind::Server => {
                 document.properties.get("url").and_then(|url| url.as_str()).map(str::to_owned)

@@ -17,8 +17,6 @@ use super::{PlanError, Planning};
 use crate::error::{LoadRefusal, Refusal};
 use crate::transaction::{LeftOut, OperationResult, Precondition, Recover, RecoveredChange, Recovery};
 
-/// Server documents are the primary's own business.
-const SERVERS: &str = "/_system/servers/";
 /// Versions that are looked at for the same text, or for the recovered form of a parent: those saved since a failover.
 const LOOK_BACK: u64 = 64;
 
@@ -112,7 +110,7 @@ impl Planning<'_, '_> {
         if matches!(change.operation, Done::Lock | Done::Unlock | Done::Retract) {
             return left(LeftOut::Lock);
         }
-        if change.uri.as_str().starts_with(SERVERS) {
+        if change.uri.is_server() {
             return left(LeftOut::Server);
         }
         let standing = |uri: &Uri| standings.get(uri).copied().unwrap_or(Standing::Changed);

@@ -11,8 +11,6 @@ use crate::error::CommitError;
 use crate::status::ServerIdentity;
 use crate::transaction::{Action, Operation, Precondition, Put, Transaction};
 
-const PREFIX: &str = "/_system/servers/";
-
 /// A server document.
 struct Known {
     uri: Uri,
@@ -33,7 +31,7 @@ impl Shared {
     fn servers(&self) -> impl Iterator<Item = Known> + '_ {
         let at = self.visible();
         self.stores.iter().flat_map(move |store| {
-            let heads = store.documents(PREFIX, None, at).filter_map(Result::ok);
+            let heads = store.documents(Uri::SERVERS, None, at).filter_map(Result::ok);
             heads.filter_map(move |(uri, head)| {
                 let is_current =
                     head.kind == Kind::Server && head.state != State::Purged && head.is_visible();
@@ -146,6 +144,6 @@ fn describe(server: &ServerIdentity, role: Role, epoch: u64) -> Value {
 }
 
 fn uri_of(name: &str) -> Result<Uri, RoleError> {
-    Uri::parse(&format!("{PREFIX}{name}"))
+    Uri::parse(&format!("{}{name}", Uri::SERVERS))
         .map_err(|error| RoleError::Stopped { reason: format!("the server document: {error}") })
 }
