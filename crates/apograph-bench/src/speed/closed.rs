@@ -35,14 +35,12 @@ impl Run<'_> {
         told: Told<'_>,
     ) -> Result<Vec<Outcome>, SpeedError> {
         let mut clusters = Vec::new();
-        for peer in &self.settings.peers {
-            let mut next = 0;
-            let cluster = self.cluster(*peer, 1, &mut next).await?;
+        for (peer, cluster, mut next) in self.clusters(1).await? {
             if kind == Kind::Get {
                 self.load(&cluster, &mut next, self.settings.documents).await?;
                 self.until_there(&cluster, 1, next - 1).await?;
             }
-            clusters.push((*peer, cluster, Rc::new(Cell::new(next))));
+            clusters.push((peer, cluster, Rc::new(Cell::new(next))));
         }
         let clients = match kind {
             Kind::Put => self.settings.clients.clone(),

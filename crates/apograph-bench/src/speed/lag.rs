@@ -24,11 +24,7 @@ impl Run<'_> {
         replicas: usize,
         told: Told<'_>,
     ) -> Result<Vec<Outcome>, SpeedError> {
-        let mut clusters = Vec::new();
-        for peer in &self.settings.peers {
-            let mut next = 0;
-            clusters.push((*peer, self.cluster(*peer, replicas, &mut next).await?, next));
-        }
+        let mut clusters = self.clusters(replicas).await?;
         let mut outcomes = Vec::new();
         for rate in &self.settings.rates {
             let of = if replicas == 1 { String::new() } else { format!(" of {replicas} replicas") };

@@ -124,6 +124,16 @@ struct Run<'a> {
 type Told<'a> = &'a mut dyn FnMut(&Sample);
 
 impl Run<'_> {
+    /// A cluster of every peer, side by side, each with the number of its next document.
+    async fn clusters(&self, replicas: usize) -> Result<Vec<(Peer, Cluster, u64)>, SpeedError> {
+        let mut clusters = Vec::new();
+        for peer in &self.settings.peers {
+            let mut next = 0;
+            clusters.push((*peer, self.cluster(*peer, replicas, &mut next).await?, next));
+        }
+        Ok(clusters)
+    }
+
     /// A cluster of a peer with this many replicas, all of which have the document `next`; counts it.
     async fn cluster(&self, peer: Peer, replicas: usize, next: &mut u64) -> Result<Cluster, SpeedError> {
         let folder = self.settings.root.join(peer.name());
