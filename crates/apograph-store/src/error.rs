@@ -33,6 +33,12 @@ pub enum StoreError {
         /// Its name.
         hash: Hash,
     },
+    /// The head of a document is not what the hash tree says of it.
+    #[error("the store is damaged: the head of {uri} is not what its hash tree says")]
+    Head {
+        /// The document.
+        uri: apograph_format::Uri,
+    },
     /// A synchronization is going on: no entry can be applied.
     #[error("a synchronization is going on")]
     Syncing,

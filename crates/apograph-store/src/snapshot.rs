@@ -2,7 +2,7 @@
 
 use apograph_format::{Digest, DigestTree, Hash, Head, Leaf, Timestamp, Uri, View};
 
-use crate::engine::Space;
+use crate::engine::{EngineError, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::meta::Progress;
@@ -97,8 +97,32 @@ impl Store {
         key.map_or([0; 16], |(_, key)| key.place(uri))
     }
 
-    /// Is the head of a document, or that there is none, what the trees say?
-    pub fn is_head_sound(&self, uri: &Uri, at: Timestamp) -> Result<bool, StoreError> {
+    /// The head of a document as of `at`, checked against the tree of the widest view, whose leaves cover all of a head.
+    ///
+    /// # Errors
+    /// [`StoreError::Head`] if it is not what the tree says; that there is none is checked as well.
+    pub fn checked_head(&self, uri: &Uri, at: Timestamp) -> Result<Option<Head>, StoreError> {
+        let head = match self.head(uri, at) {
+            Err(StoreError::Damaged { .. } | StoreError::Engine(EngineError::Damaged { .. })) => {
+                return Err(StoreError::Head { uri: uri.clone() });
+            }
+            read => read?,
+        };
+        let Some((view, key)) = self.tree_settings.keys.iter().min_by_key(|(view, _)| *view != View::Full)
+        else {
+            return Ok(head);
+        };
+        let stored = self.leaf(*view, &key.place(uri), at)?.map(|(hash, _)| hash);
+        let found = head.as_ref().and_then(|head| self.leaf_of(*view, uri, head));
+        if stored == found.map(|leaf| leaf.hash) {
+            Ok(head)
+        } else {
+            Err(StoreError::Head { uri: uri.clone() })
+        }
+    }
+
+    /// Is the head of a document, or that there is none, what the trees of all views say?
+    fn is_head_sound(&self, uri: &Uri, at: Timestamp) -> Result<bool, StoreError> {
         for (view, key) in &self.tree_settings.keys {
             let Ok(found) = self.true_leaf(*view, uri, at) else { return Ok(false) };
             let stored = self.leaf(*view, &key.place(uri), at)?.map(|(hash, _)| hash);

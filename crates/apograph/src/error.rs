@@ -477,7 +477,10 @@ impl Cause {
     /// Of a failure of a store.
     pub fn of_store(error: &StoreError) -> Cause {
         match error {
-            StoreError::Damaged { .. } | StoreError::Payload { .. } | StoreError::Entry(_) => Cause::Damage,
+            StoreError::Damaged { .. }
+            | StoreError::Head { .. }
+            | StoreError::Payload { .. }
+            | StoreError::Entry(_) => Cause::Damage,
             StoreError::Chunk { error, .. } => Cause::of_io(error),
             StoreError::Engine(EngineError::Damaged { .. }) => Cause::Damage,
             StoreError::Engine(EngineError::Io { source, .. }) => Cause::of_io(source),

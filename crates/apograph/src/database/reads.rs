@@ -48,11 +48,8 @@ impl Database {
         let store = self.shared.store_of(uri);
         let refuse = |refusal| ReadError::Refused { uri: uri.clone(), refusal };
         // What is not what the digests say is not shown, and brought anew.
-        if !store.is_head_sound(uri, at)? {
-            self.shared.suspect(uri);
-            return Err(StoreError::Damaged { what: format!("the head of {uri}") }.into());
-        }
-        let head = store.head(uri, at)?.ok_or_else(|| refuse(Refusal::NotFound))?;
+        let head = self.shared.noticing(uri, store.checked_head(uri, at))?;
+        let head = head.ok_or_else(|| refuse(Refusal::NotFound))?;
         let version_ref = match which {
             Which::Working if head.state == State::Trashed => {
                 return Err(refuse(Refusal::Trashed { moved_to: head.moved_to }));

@@ -270,9 +270,9 @@ impl Shared {
         }
     }
 
-    /// Passes an answer of the store on, and remembers the document if its bytes are not those of their names.
+    /// Passes an answer of the store on, and remembers the document if it is not what it was.
     pub(crate) fn noticing<T>(&self, uri: &Uri, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(StoreError::Payload { .. }) = &answer {
+        if let Err(StoreError::Payload { .. } | StoreError::Head { .. }) = &answer {
             self.suspect(uri);
         }
         answer
