@@ -68,6 +68,16 @@ impl Entries {
         self.walk.place.after
     }
 
+    /// Was everything read that is synced by now?
+    pub fn is_at_end(&self) -> bool {
+        matches!(self.source(), Ok(Source::End))
+    }
+
+    /// Will [`Entries::next`] answer without reading a file?
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.source(), Ok(Source::End | Source::Memory(..)))
+    }
+
     /// The next entry; `None` at the synced end. Call again later.
     #[expect(clippy::should_implement_trait, reason = "the end is not final, as an iterator's would be")]
     pub fn next(&mut self) -> Result<Option<Entry>, ReadError> {

@@ -22,6 +22,8 @@ use crate::limits::{TAKE_BYTES_MAX, TAKE_ENTRIES_MAX};
 
 /// While the engine is slow to take a batch, the stream says that it is alive this often.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// Of batches that follow each other closely the worker need not hear one by one: that would cost more than taking them.
+const NEWS_GAP_MIN: Duration = Duration::from_millis(20);
 
 /// What a stream tells its worker.
 #[derive(Debug)]
@@ -49,6 +51,17 @@ pub(super) struct Stream {
     pub(super) closed: CancellationToken,
 }
 
+/// What comes in by a stream.
+struct Incoming<C> {
+    chunks: C,
+    /// Bytes that are not taken yet.
+    buffer: BytesMut,
+    /// Nothing was taken yet.
+    is_first: bool,
+    /// When the worker last heard of what came.
+    told: Option<Instant>,
+}
+
 /// Why a stream is over.
 struct End {
     event: Event,
@@ -66,19 +79,18 @@ impl Stream {
     }
 
     async fn follow<C: Carrier>(&self, carrier: &C) -> End {
-        let mut chunks = match carrier.open(&self.request).await {
+        let chunks = match carrier.open(&self.request).await {
             Ok(chunks) => chunks,
             Err(refusal) => return self.not_opened(refusal),
         };
-        let mut buffer = BytesMut::new();
-        let mut is_first = true;
+        let mut incoming = Incoming { chunks, buffer: BytesMut::new(), is_first: true, told: None };
         loop {
-            match self.take_all(&mut buffer, &mut chunks, &mut is_first).await {
+            match self.take_all(&mut incoming).await {
                 Ok(()) => self.pause().await,
                 Err(end) => return end,
             }
-            match chunks.next().await {
-                Ok(Some(bytes)) => self.came(&mut buffer, &bytes),
+            match incoming.chunks.next().await {
+                Ok(Some(bytes)) => self.came(&mut incoming.buffer, &bytes),
                 Ok(None) => return self.ended("the source ended the stream".to_owned()),
                 Err(cut) => return self.ended(cut.to_string()),
             }
@@ -86,28 +98,31 @@ impl Stream {
     }
 
     /// Takes every whole frame in the buffer, and those that arrive meanwhile.
-    async fn take_all<C: Chunks>(
-        &self,
-        buffer: &mut BytesMut,
-        chunks: &mut C,
-        is_first: &mut bool,
-    ) -> Result<(), End> {
+    async fn take_all<C: Chunks>(&self, incoming: &mut Incoming<C>) -> Result<(), End> {
         loop {
-            let (entries, heartbeat) = batch(buffer).map_err(|error| self.refused(&error, *is_first))?;
+            let read = batch(&mut incoming.buffer);
+            let (entries, heartbeat) = read.map_err(|error| self.refused(&error, incoming.is_first))?;
             if entries.is_empty() && heartbeat.is_none() {
                 return Ok(());
             }
-            *is_first = false;
+            incoming.is_first = false;
+            let is_news = heartbeat.is_some() || incoming.told.is_none_or(|at| at.elapsed() >= NEWS_GAP_MIN);
             if let Some(first) = entries.first() {
-                self.tell(News::Arrived(first.header().timestamp)).await;
-                self.take(entries, buffer, chunks).await?;
+                let first = first.header().timestamp;
+                if is_news {
+                    self.tell(News::Arrived(first)).await;
+                }
+                self.take(entries, first, incoming).await?;
             }
             if let Some(heartbeat) = heartbeat {
                 let noted = self.database.note_heartbeat(self.request.partition, &heartbeat, &self.source);
                 noted.map_err(|error| self.halted(&error))?;
                 self.tell(News::Heartbeat(self.request.partition, heartbeat)).await;
             }
-            self.tell(News::Event(Event::Progress(self.request.partition), None)).await;
+            if is_news {
+                self.tell(News::Event(Event::Progress(self.request.partition), None)).await;
+                incoming.told = Some(Instant::now());
+            }
         }
     }
 
@@ -115,9 +130,10 @@ impl Stream {
     async fn take<C: Chunks>(
         &self,
         entries: Vec<Entry>,
-        buffer: &mut BytesMut,
-        chunks: &mut C,
+        first: Timestamp,
+        incoming: &mut Incoming<C>,
     ) -> Result<(), End> {
+        let Incoming { chunks, buffer, .. } = incoming;
         let taking = self.database.take(self.request.partition, entries);
         let mut taking = std::pin::pin!(taking);
         let mut alive = interval_at(Instant::now() + ALIVE_INTERVAL, ALIVE_INTERVAL);
@@ -130,7 +146,10 @@ impl Stream {
                     // Asking again, later, tells the same.
                     Ok(None) | Err(_) => is_open = false,
                 },
-                _ = alive.tick() => self.tell(News::Event(Event::Alive(self.request.partition), None)).await,
+                _ = alive.tick() => {
+                    self.tell(News::Arrived(first)).await;
+                    self.tell(News::Event(Event::Alive(self.request.partition), None)).await;
+                }
             }
         }
     }

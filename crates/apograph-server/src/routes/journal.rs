@@ -24,7 +24,7 @@ use apograph_format::{PartitionId, Position, Timestamp, View};
 
 use crate::app::App;
 use crate::limits::{HEARTBEAT_GAP_MIN, HEARTBEAT_INTERVAL, STREAM_PIECE_BYTES};
-use crate::problem::{Answer, Code};
+use crate::problem::{Answer, Code, Refused};
 use crate::request::params::{self, Params};
 use crate::request::path::InPartition;
 use crate::serve::patience::Patience;
@@ -154,8 +154,15 @@ impl Follow {
         let Some(mut feed) = self.feed.take() else {
             return Err(io::Error::other("the feed failed before"));
         };
+        // A copy that is up to date is served from memory: the way to another thread and back costs more than that.
+        let is_quick = feed.is_quick();
         let read = move || feed.next(STREAM_PIECE_BYTES).map(|piece| (piece, feed));
-        let (piece, feed) = self.app.blocking::<_, FeedError, _>(read).await.map_err(broken)?;
+        let read = if is_quick {
+            read().map_err(Refused::from)
+        } else {
+            self.app.blocking::<_, FeedError, _>(read).await
+        };
+        let (piece, feed) = read.map_err(broken)?;
         self.feed = Some(feed);
         Ok(piece)
     }

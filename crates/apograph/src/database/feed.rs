@@ -114,6 +114,14 @@ fn locate(journal: &JournalReader, from: &Position) -> Result<Entries, FeedError
 }
 
 impl Feed {
+    /// Will [`Feed::next`] answer from memory, in microseconds? What it would have to derive is looked up in the store.
+    pub fn is_quick(&self) -> bool {
+        match &self.derived {
+            Some(derived) => derived.pending.is_none() && self.held.is_none() && self.entries.is_at_end(),
+            None => self.entries.is_in_memory(),
+        }
+    }
+
     /// The next whole entries, at least one, `bytes_max` or somewhat more; `None` when nothing is there now.
     pub fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FeedError> {
         if self.shared.generation.load(Ordering::Acquire) != self.generation {
