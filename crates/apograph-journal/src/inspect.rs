@@ -16,7 +16,7 @@ use crate::journal::open::OpenError;
 use crate::options::Identity;
 use crate::segment::{Place, Segment, read_at};
 use crate::shared::Slot;
-use crate::torn::{ends_with, is_torn, sound_headers};
+use crate::torn::{ends_with, is_free, is_torn, sound_headers};
 use crate::walk::Walk;
 
 /// What an opening for writing repaired, or what one would repair.
@@ -262,7 +262,7 @@ fn walk_newest(last: &Found, known: &Known, alone: bool) -> Result<Option<Newest
                 if !is_torn(&segment, &walk.place, last.bytes, floor, is_copy, &damage.reason)? {
                     return Err(damage.into());
                 }
-                break Some(*damage.reason);
+                break (!is_free(&segment, walk.place.offset, last.bytes)?).then_some(*damage.reason);
             }
         }
     };
@@ -374,10 +374,12 @@ fn open_slot(
     if !last.name.open {
         repairs.push(Repair::Rename { from: last.name.path.clone(), to: path.clone() });
     }
+    let offset = newest.end.offset;
+    let bytes = last.bytes.saturating_sub(offset);
     if let Some(reason) = &newest.torn {
-        let offset = newest.end.offset;
-        let bytes = last.bytes - offset;
         recovery.torn_tail = Some(TornTail { file: path.clone(), offset, bytes, reason: reason.clone() });
+    }
+    if bytes > 0 {
         repairs.push(Repair::Truncate { path, length: offset });
     }
     Slot {

@@ -58,8 +58,10 @@ pub struct Journal {
 struct OpenSegment {
     segment: Arc<Segment>,
     file: File,
-    /// Bytes in the file.
+    /// Bytes of entries in the file, with the segment header.
     written: u64,
+    /// Length of the file: what lies behind `written` are zeros.
+    length: u64,
     /// Bytes behind them that are not written yet.
     buffer: Vec<u8>,
     first_timestamp: Option<Timestamp>,

@@ -50,7 +50,7 @@ fn summary(name: &SegmentName) -> Result<SegmentSummary, Fault> {
         path: name.path.clone(),
         first: header.first_sequence(),
         last: walk.place.after.sequence,
-        bytes,
+        bytes: walk.place.offset,
         open: name.open,
         first_timestamp,
         last_timestamp: walk.place.after_timestamp,

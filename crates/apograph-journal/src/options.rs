@@ -15,6 +15,9 @@ pub struct Options {
     pub segment_age_max: Duration,
     /// Synced entries kept in memory for readers near the end. Default 4 MiB; 0 keeps none.
     pub tail_bytes_max: u64,
+    /// Zeros that are written ahead of the last entry, so that a sync need not make the file longer, which costs as much
+    /// again as the entry. Only the open segment has them. Default 256 KiB; 0 writes none.
+    pub ahead_bytes: u64,
     /// The entries are copies. What their headers say was synced, was synced at their source: when a power cut leaves a hole
     /// among entries that were not acknowledged here, that is no damage, and what is cut comes again. Default false.
     pub is_copy: bool,
@@ -26,6 +29,7 @@ impl Default for Options {
             segment_bytes_max: 64 << 20,
             segment_age_max: Duration::from_secs(24 * 60 * 60),
             tail_bytes_max: 4 << 20,
+            ahead_bytes: 256 << 10,
             is_copy: false,
         }
     }

@@ -47,6 +47,20 @@ pub(crate) fn is_torn(
     Ok(find_header(segment, place.offset + 1, bytes, durable)?.is_none())
 }
 
+/// Is there nothing but zeros from `from` to the end of the file? They were written ahead.
+pub(crate) fn is_free(segment: &Segment, from: u64, bytes: u64) -> Result<bool, IoFailure> {
+    let mut from = from;
+    while from < bytes {
+        let left = usize::try_from(bytes - from).unwrap_or(usize::MAX);
+        let found = segment.read(from, left.min(SEARCH_BYTES))?;
+        if found.is_empty() || found.iter().any(|byte| *byte != 0) {
+            return Ok(found.is_empty());
+        }
+        from += found.len() as u64;
+    }
+    Ok(true)
+}
+
 /// The first sound entry header from `from` on that `accept` takes, and where it is.
 pub(crate) fn find_header(
     segment: &Segment,

@@ -15,7 +15,7 @@ use crate::folder::{SegmentName, segment_names};
 use crate::inspect::TornTail;
 use crate::options::Identity;
 use crate::segment::{Place, Segment, read_at};
-use crate::torn::{find_header, is_torn, sound_headers};
+use crate::torn::{find_header, is_free, is_torn, sound_headers};
 use crate::walk::Walk;
 
 /// Damaged places that are listed; more are only counted.
@@ -250,10 +250,17 @@ impl Check<'_> {
             }
             Err(Fault::Io(failure)) => Err(failure),
             Err(Fault::Damaged(damage)) => {
+                let place_is_free = || is_free(&walk.segment, place.offset, walk.limit);
+                // Whether the acknowledged position is lost is said already.
+                if last && self.acknowledged.is_none() && place_is_free()? {
+                    return Ok(false);
+                }
                 if last && is_torn(&walk.segment, &place, walk.limit, self.floor(), false, &damage.reason)? {
-                    let (offset, bytes) = (place.offset, walk.limit - place.offset);
-                    let (file, reason) = (damage.file, *damage.reason);
-                    self.report.torn_tail = Some(TornTail { file, offset, bytes, reason });
+                    if !place_is_free()? {
+                        let (offset, bytes) = (place.offset, walk.limit - place.offset);
+                        let (file, reason) = (damage.file, *damage.reason);
+                        self.report.torn_tail = Some(TornTail { file, offset, bytes, reason });
+                    }
                     return Ok(false);
                 }
                 self.report.add(damage);

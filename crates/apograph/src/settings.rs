@@ -172,6 +172,7 @@ impl DatabaseSettings {
                 .segment_age_max_seconds
                 .map_or(default.segment_age_max, Duration::from_secs),
             tail_bytes_max: share(default.tail_bytes_max, partitions, 256 << 10),
+            ahead_bytes: share(default.ahead_bytes, partitions, 64 << 10),
             is_copy: role != Role::Primary,
         }
     }

@@ -7,6 +7,7 @@ use apograph_format::{Entry, EntryError, Timestamp};
 
 use crate::error::{DamageReason, IoFailure};
 use crate::folder::segment_path;
+use crate::journal::sync::SyncError;
 use crate::journal::{Journal, OpenSegment};
 use crate::segment::{Place, Segment};
 use crate::shared::Slot;
@@ -87,6 +88,35 @@ impl Journal {
         self.disk.write(&open.file, &open.segment.path(), &open.buffer, open.written)?;
         open.written += open.buffer.len() as u64;
         open.buffer.clear();
+        if open.written > open.length {
+            open.length = open.written;
+            self.write_ahead();
+        }
+        Ok(())
+    }
+
+    /// Makes room for the next entries. A disk that has none left for zeros may have some for entries: that is seen then.
+    fn write_ahead(&mut self) {
+        let open = &mut self.open;
+        let to = (open.written + self.options.ahead_bytes).min(self.options.segment_bytes_max);
+        let Ok(bytes) = usize::try_from(to.saturating_sub(open.written)) else { return };
+        if bytes > 0
+            && self.disk.write(&open.file, &open.segment.path(), &vec![0; bytes], open.written).is_ok()
+        {
+            open.length = to;
+        }
+    }
+
+    /// Cuts the zeros off that were written ahead. Durable on return.
+    pub(super) fn trim(&mut self) -> Result<(), SyncError> {
+        let open = &mut self.open;
+        if open.length > open.written {
+            let path = open.segment.path();
+            self.disk.truncate(&open.file, &path, open.written).map_err(SyncError::Write)?;
+            open.length = open.written;
+            let synced = self.disk.sync(&open.file, &path);
+            synced.map_err(|failure| SyncError::Poisoned(self.poison(failure)))?;
+        }
         Ok(())
     }
 
@@ -94,6 +124,7 @@ impl Journal {
     /// new one is durable: only then nothing can open it again.
     fn rotate(&mut self) -> Result<(), AppendError> {
         self.make_durable().map_err(AppendError::from)?;
+        self.trim().map_err(AppendError::from)?;
         self.acknowledged.sync(&self.disk).map_err(|failure| AppendError::Poisoned(self.poison(failure)))?;
         let header = self.identity.segment_after(self.end.after, self.end.after_timestamp);
         let path = segment_path(&self.dir, &header.file_name(), true);
@@ -107,6 +138,7 @@ impl Journal {
             segment,
             file,
             written: 0,
+            length: 0,
             buffer: header.encode().to_vec(),
             first_timestamp: None,
         };

@@ -185,6 +185,7 @@ impl OpenSegment {
             segment: Arc::clone(&newest.segment),
             file,
             written: newest.bytes,
+            length: newest.bytes,
             buffer: Vec::new(),
             first_timestamp: newest.first_timestamp,
         })

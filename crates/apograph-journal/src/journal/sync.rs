@@ -78,9 +78,11 @@ impl Journal {
         self.acknowledged.sync(&self.disk)
     }
 
-    /// Syncs entries and acknowledged position, and lets the folder go. Readers stay usable.
+    /// Syncs entries and acknowledged position, and lets the folder go: its files end with their last entries then.
+    /// Readers stay usable.
     pub fn close(mut self) -> Result<Position, SyncError> {
         let end = self.sync()?;
+        self.trim()?;
         self.sync_acknowledged().map_err(SyncError::Poisoned)?;
         Ok(end)
     }

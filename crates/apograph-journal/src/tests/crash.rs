@@ -10,7 +10,7 @@ use super::support::{
 };
 use crate::disk::Disk;
 use crate::journal::Journal;
-use crate::{Beginning, CreateError, Damage, DamageReason, JournalReader, OpenError, Retention};
+use crate::{Beginning, CreateError, Damage, DamageReason, JournalReader, OpenError, Options, Retention};
 
 /// What the script had reached when the machine stopped.
 #[derive(Default)]
@@ -22,9 +22,9 @@ struct Reached {
 }
 
 /// Everything a journal does. `None`: the disk stopped.
-fn script(disk: &Disk, dir: &Path, reached: &mut Reached) -> Option<()> {
+fn script(disk: &Disk, dir: &Path, options: Options, reached: &mut Reached) -> Option<()> {
     let beginning = Beginning::genesis(&identity());
-    let mut journal = Journal::create_on(disk.clone(), dir, identity(), options(), beginning).ok()?;
+    let mut journal = Journal::create_on(disk.clone(), dir, identity(), options, beginning).ok()?;
     reached.created = true;
     let mut chain = Chain::new();
     reached.histories.push(Vec::new());
@@ -70,17 +70,26 @@ fn append(journal: &mut Journal, chain: &mut Chain, reached: &mut Reached) -> Op
 
 #[test]
 fn a_stop_after_any_change_loses_nothing_that_was_acknowledged() {
+    stop_after_any_change(options());
+}
+
+#[test]
+fn nor_does_one_with_zeros_ahead_of_the_end() {
+    stop_after_any_change(Options { ahead_bytes: 400, ..options() });
+}
+
+fn stop_after_any_change(options: Options) {
     let mut stopped = 0;
     for changes in 0.. {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::default();
         disk.faults.stop_after(changes);
         let mut reached = Reached::default();
-        let finished = script(&disk, dir.path(), &mut reached).is_some();
+        let finished = script(&disk, dir.path(), options, &mut reached).is_some();
         stopped += u64::from(!finished);
         if !reached.created {
             let beginning = Beginning::genesis(&identity());
-            match Journal::create(dir.path(), identity(), options(), beginning) {
+            match Journal::create(dir.path(), identity(), options, beginning) {
                 Ok(_) | Err(CreateError::Exists { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -91,14 +100,14 @@ fn a_stop_after_any_change_loses_nothing_that_was_acknowledged() {
         let torn_slot = |damage: &Damage| matches!(*damage.reason, DamageReason::Slot { .. });
         assert!(report.damage.iter().all(torn_slot), "after {changes} changes: {:?}", report.damage);
         assert_eq!(folder(dir.path()), before);
-        let (journal, _) = Journal::open(dir.path(), Some(&identity()), options()).unwrap();
+        let (journal, _) = Journal::open(dir.path(), Some(&identity()), options).unwrap();
         assert!(journal.end().sequence >= reached.acknowledged, "after {changes} changes");
         let kept = read_all(&journal.reader()).unwrap();
         let skipped = journal.start().sequence as usize;
         let known = |history: &Vec<Entry>| history.get(skipped..).is_some_and(|rest| rest.starts_with(&kept));
         assert!(kept.is_empty() || reached.histories.iter().any(known), "after {changes} changes");
         drop(journal);
-        let (_, again) = Journal::open(dir.path(), Some(&identity()), options()).unwrap();
+        let (_, again) = Journal::open(dir.path(), Some(&identity()), options).unwrap();
         assert_eq!(again, Default::default(), "after {changes} changes");
         if finished {
             break;

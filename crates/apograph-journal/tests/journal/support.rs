@@ -26,6 +26,8 @@ pub fn options() -> Options {
         segment_bytes_max: 1000,
         segment_age_max: Duration::from_secs(3600),
         tail_bytes_max: 1 << 20,
+        // Folders are compared byte by byte; tests of what is written ahead say so.
+        ahead_bytes: 0,
         ..Options::default()
     }
 }

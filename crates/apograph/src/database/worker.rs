@@ -289,9 +289,9 @@ impl Worker {
         if self.shared.stopped().is_none() {
             self.write_checkpoint_if_due(true);
         }
-        for journal in &mut self.journals {
-            if let Err(error) = journal.sync_acknowledged() {
-                tracing::warn!(error = %chain(&error), "the acknowledged position was not synced");
+        for journal in self.journals.drain(..) {
+            if let Err(error) = journal.close() {
+                tracing::warn!(error = %chain(&error), "a journal was not closed; the next start repairs it");
             }
         }
         for store in &self.shared.stores {
