@@ -17,11 +17,13 @@ const SAMPLE: Duration = Duration::from_millis(250);
 /// A memory that is flat does not grow by more than this from the middle to the end, in hundredths.
 const GROWTH_PERCENT_MAX: f64 = 15.0;
 
-/// Resident memory over time, in MiB.
+/// Resident memory over time, in MiB. The copy does two things one after the other, each with memory of its own: it
+/// synchronizes, then it follows.
 #[derive(Debug, Default)]
 struct Memory {
     primary: Vec<u64>,
-    copy: Vec<u64>,
+    synchronizing: Vec<u64>,
+    following: Vec<u64>,
 }
 
 /// Runs it.
@@ -111,7 +113,9 @@ fn watch(stage: &Stage, copy: &Copy, memory: &mut Memory, duration: Duration) {
     while started.elapsed() < duration {
         memory.primary.push(stage.primary.resident_mib());
         if copy.server.process_id().is_some() {
-            memory.copy.push(copy.server.resident_mib());
+            let resident = copy.server.resident_mib();
+            let of = if copy.is_underway(stage) { &mut memory.synchronizing } else { &mut memory.following };
+            of.push(resident);
         }
         std::thread::sleep(SAMPLE);
     }
@@ -134,7 +138,12 @@ fn latencies(written: &Written, stage: &Stage, report: &mut Report) {
 impl Memory {
     fn figures(&self, stage: &Stage, report: &mut Report) {
         let measured = stage.scale.is_measured;
-        for (name, samples) in [("primary", &self.primary), ("copy", &self.copy)] {
+        let parts = [
+            ("primary", &self.primary),
+            ("copy, synchronizing", &self.synchronizing),
+            ("copy, following", &self.following),
+        ];
+        for (name, samples) in parts {
             let half = samples.len() / 2;
             let peak = |samples: &[u64]| samples.iter().copied().max().unwrap_or(0) as f64;
             let (first, second) = (peak(&samples[..half]), peak(&samples[half..]));

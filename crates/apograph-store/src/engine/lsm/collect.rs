@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -10,12 +11,14 @@ use std::{
 
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
-use super::{bodies::owner, entry::decode_header, tree::Kind};
+use super::{bodies::owner, entry::decode_header, smooth::Smoothing, tree::Kind};
 use crate::engine::RESERVED_KEY;
 
 /// Makes a [`Collector`] for every merge of one tree.
 pub(super) struct Collectors {
     kind: Kind,
+    /// The folder of the tree's tables.
+    tables: PathBuf,
     horizon: Arc<AtomicU64>,
     /// Keys of documents or bodies that are being erased; empty but during `erase`, when no other merge of the tree runs.
     erasing: RwLock<Arc<HashSet<Vec<u8>>>>,
@@ -24,8 +27,8 @@ pub(super) struct Collectors {
 }
 
 impl Collectors {
-    pub(super) fn new(kind: Kind, horizon: Arc<AtomicU64>) -> Self {
-        Self { kind, horizon, erasing: RwLock::default(), newest: AtomicU64::new(u64::MAX) }
+    pub(super) fn new(kind: Kind, tables: PathBuf, horizon: Arc<AtomicU64>) -> Self {
+        Self { kind, tables, horizon, erasing: RwLock::default(), newest: AtomicU64::new(u64::MAX) }
     }
 
     pub(super) fn set_erasing(&self, keys: HashSet<Vec<u8>>) {
@@ -54,6 +57,7 @@ impl Factory for Collectors {
             kind: self.kind,
             key: Vec::new(),
             shadowed: false,
+            _smoothing: Smoothing::of(&self.tables),
         })
     }
 }
@@ -69,6 +73,8 @@ struct Collector {
     key: Vec<u8>,
     /// Whether a newer entry of `key` at or below the horizon was seen.
     shadowed: bool,
+    /// What the merge writes goes to the disk meanwhile.
+    _smoothing: Smoothing,
 }
 
 impl Collector {

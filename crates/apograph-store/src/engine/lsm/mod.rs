@@ -18,6 +18,7 @@ mod folder;
 mod manifest;
 mod options;
 mod reading;
+mod smooth;
 mod tree;
 
 use std::{

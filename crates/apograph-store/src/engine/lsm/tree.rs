@@ -21,6 +21,7 @@ use super::{
     folder::{io_error, sync_folder},
     lock, manifest,
     reading::{BoxedItems, Scan, guarded},
+    smooth::Smoothing,
     try_lock,
 };
 use crate::engine::{EngineError, Erased, KeyRange, PinnedBytes, PinnedFile, VERSION_MAX};
@@ -75,7 +76,7 @@ impl Tree {
             Compression::None => CompressionType::None,
             Compression::Lz4 => CompressionType::Lz4,
         };
-        let collectors = Arc::new(Collectors::new(kind, Arc::clone(horizon)));
+        let collectors = Arc::new(Collectors::new(kind, path.join("tables"), Arc::clone(horizon)));
         let mut config = Config::new(&path, Default::default(), Default::default())
             .use_cache(Arc::clone(cache))
             .use_descriptor_table(Some(Arc::clone(files)))
@@ -138,6 +139,7 @@ impl Tree {
 
     /// Writes sealed memtables to tables; files and folders are synced on return.
     pub(super) fn flush(&self) -> Result<(), EngineError> {
+        let _smoothing = Smoothing::of(&self.path.join("tables"));
         guarded(&self.path, || {
             let lock = self.tree.get_flush_lock();
             self.tree.flush(&lock, WATERMARK)
