@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use apograph::{Database, Folder, Role};
 
+use crate::backstage::Backstage;
 use crate::backups::Backups;
 use crate::clock;
 use crate::durability::Copies;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     databases: RwLock<BTreeMap<String, Option<Database>>>,
     pace: Pace,
     blocking: Arc<Semaphore>,
+    pub(crate) backstage: Backstage,
     memory: Arc<Semaphore>,
 }
 
@@ -69,8 +71,9 @@ impl App {
         tokens: Tokens,
         databases: BTreeMap<String, Option<Database>>,
         shutdown: CancellationToken,
-    ) -> App {
-        App(Arc::new(Shared {
+    ) -> std::io::Result<App> {
+        let backstage = Backstage::new()?;
+        Ok(App(Arc::new(Shared {
             folder,
             tokens,
             metrics: Metrics::default(),
@@ -87,8 +90,9 @@ impl App {
             databases: RwLock::new(databases),
             pace: Pace::default(),
             blocking: Arc::new(Semaphore::new(BLOCKING_READS_MAX)),
+            backstage,
             memory: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
-        }))
+        })))
     }
 
     /// A database by its name.
@@ -153,6 +157,20 @@ impl App {
             work()
         });
         match done.await {
+            Ok(outcome) => outcome.map_err(Refused::from),
+            Err(error) => Err(problem::failed(&error)),
+        }
+    }
+
+    /// Runs bulk work, behind what somebody waits for.
+    pub(crate) async fn aside<T, E, F>(&self, work: F) -> Answer<T>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        Refused: From<E>,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        match self.backstage.run(work).await {
             Ok(outcome) => outcome.map_err(Refused::from),
             Err(error) => Err(problem::failed(&error)),
         }

@@ -12,6 +12,7 @@ pub mod serve;
 pub mod tokens;
 
 mod app;
+mod backstage;
 mod backups;
 mod clock;
 mod durability;

@@ -58,6 +58,8 @@ pub const HISTORY_MOVES_MAX: usize = 100;
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Reads that block a thread at once; more wait their turn.
 pub const BLOCKING_READS_MAX: usize = 64;
+/// Threads for bulk work: exports, comparisons, what synchronizations send and take.
+pub const BACKSTAGE_THREADS: usize = 4;
 /// A look into a store that takes longer than this went to the disk.
 pub const LOOK_QUICK_MAX: Duration = Duration::from_millis(1);
 /// After one that did, looks happen on threads of their own for this long.

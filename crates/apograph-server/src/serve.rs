@@ -41,6 +41,7 @@ pub async fn serve(
     // Streams end with the server; a caller's token may live on.
     let stopping = shutdown.child_token();
     let app = App::new(opened.folder, opened.tokens, opened.databases, stopping.clone());
+    let app = app.map_err(|error| ServeError::Threads { error })?;
     links::start(&app);
     lag_limits::start(&app);
     let router = routes::router(&app);

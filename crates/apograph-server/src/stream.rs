@@ -10,9 +10,18 @@ use crate::app::App;
 use crate::limits::STREAM_PIECE_BYTES;
 use crate::problem::Refused;
 
+/// Who waits for a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Somebody, for all of it.
+    Awaited,
+    /// It is one of many pieces of bulk work.
+    Bulk,
+}
+
 /// A body made by an iterator that blocks. When it fails midway the connection breaks, so that nobody takes a part
 /// for the whole.
-pub(crate) fn body<I, E>(app: &App, pieces: I) -> Body
+pub(crate) fn body<I, E>(app: &App, lane: Lane, pieces: I) -> Body
 where
     I: Iterator<Item = Result<Bytes, E>> + Send + 'static,
     E: Send + 'static,
@@ -22,7 +31,11 @@ where
     Body::from_stream(stream::try_unfold(pieces, move |mut pieces| {
         let app = app.clone();
         async move {
-            let next = app.blocking(move || pieces.next().transpose().map(|piece| (piece, pieces))).await;
+            let next = move || pieces.next().transpose().map(|piece| (piece, pieces));
+            let next = match lane {
+                Lane::Awaited => app.blocking(next).await,
+                Lane::Bulk => app.aside(next).await,
+            };
             let (piece, pieces) = next.map_err(broken)?;
             Ok::<_, io::Error>(piece.map(|piece| (piece, pieces)))
         }

@@ -15,6 +15,7 @@ pub mod spool;
 pub mod status;
 pub mod transaction;
 
+mod priority;
 mod role;
 
 pub use apograph_format as format;
@@ -26,5 +27,6 @@ pub use database::{
     PROTOCOL, PendingCommit,
 };
 pub use folder::Folder;
+pub use priority::stand_back;
 pub use role::Role;
 pub use transaction::{Action, Committed, Operation, Transaction};

@@ -21,6 +21,7 @@ use apograph_replication::sync::{
 
 use super::follow::News;
 use super::throttle::Throttle;
+use crate::app::App;
 use crate::clock;
 
 /// The worker hears this often how far it is.
@@ -28,6 +29,7 @@ const NEWS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// One synchronization of a copy, or what is left of one.
 pub(super) struct Synchronization {
+    pub(super) app: App,
     pub(super) database: Database,
     pub(super) carrier: StreamCarrier,
     pub(super) request: SyncRequest,
@@ -72,10 +74,18 @@ impl Synchronization {
         let _ = self.news.send(News::Event(event, detail)).await;
     }
 
+    /// Work that blocks, and that nobody waits for but this.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
+    ) -> Result<T, Failed> {
+        self.app.backstage.run(work).await.unwrap_or_else(|error| Err(Failed::halted(&error)))
+    }
+
     async fn synchronize(&self) -> Result<(), Failed> {
         if self.request.full {
             let database = self.database.clone();
-            blocking(move || database.look_for_damage().map_err(|error| Failed::halted(&error))).await?;
+            self.aside(move || database.look_for_damage().map_err(|error| Failed::halted(&error))).await?;
         }
         let marker = self.begin().await?;
         let scope = scope_of(&marker);
@@ -87,7 +97,7 @@ impl Synchronization {
         }
         self.enter(Phase::Installing, &mut counted).await;
         let database = self.database.clone();
-        blocking(move || database.finish_sync(left_out).map_err(Failed::from)).await?;
+        self.aside(move || database.finish_sync(left_out).map_err(Failed::from)).await?;
         Ok(())
     }
 
@@ -104,7 +114,7 @@ impl Synchronization {
             measure.of_documents += of.documents;
             let (database, snapshot) = (self.database.clone(), snapshot.clone());
             let transfer = move || database.measure(&snapshot, &of, scope).map_err(Failed::from);
-            let mut transfer = blocking(transfer).await.map_err(refused)?;
+            let mut transfer = self.aside(transfer).await.map_err(refused)?;
             loop {
                 let (back, is_more) = self.question(transfer, |_, _| ()).await.map_err(refused)?;
                 transfer = back;
@@ -144,7 +154,7 @@ impl Synchronization {
             left_out: 0,
         };
         let (database, begun) = (self.database.clone(), marker.clone());
-        blocking(move || database.begin_sync(begun).map_err(Failed::from)).await?;
+        self.aside(move || database.begin_sync(begun).map_err(Failed::from)).await?;
         Ok(marker)
     }
 
@@ -163,7 +173,7 @@ impl Synchronization {
     ) -> Result<u64, Failed> {
         let (database, snapshot, part) = (self.database.clone(), snapshot.clone(), of.clone());
         let mut transfer =
-            blocking(move || database.transfer(&snapshot, &part, scope).map_err(Failed::from)).await?;
+            self.aside(move || database.transfer(&snapshot, &part, scope).map_err(Failed::from)).await?;
         let partition = of.partition;
         loop {
             let phase = if transfer.is_planning() { Phase::Planning } else { Phase::Transferring };
@@ -195,7 +205,7 @@ impl Synchronization {
             let question = transfer.next_question().map_err(Failed::from)?;
             Ok((transfer, question))
         };
-        let (mut transfer, question) = blocking(next).await?;
+        let (mut transfer, question) = self.aside(next).await?;
         let Some(question) = question else { return Ok((transfer, false)) };
         let mut chunks = self.carrier.ask(partition, &question).await?;
         let mut buffer = BytesMut::new();
@@ -209,7 +219,7 @@ impl Synchronization {
                 let is_over = transfer.take(&mut buffer)?;
                 Ok((transfer, buffer, is_over))
             };
-            let (back, rest, is_over) = blocking(take).await?;
+            let (back, rest, is_over) = self.aside(take).await?;
             (transfer, buffer) = (back, rest);
             note(&transfer, Instant::now());
             if is_over {
@@ -288,17 +298,6 @@ impl Counted {
         progress.bytes_per_second = self.meter.bytes_per_second();
         progress.seconds_left = self.meter.seconds_left(progress.documents_total, progress.bytes_total);
         Some(progress.clone())
-    }
-}
-
-/// Hands every whole frame to the transfer; answers whether the answer is over.
-/// Work that blocks, beside the tasks of the server.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
-) -> Result<T, Failed> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(Failed::halted(&error)),
     }
 }
 

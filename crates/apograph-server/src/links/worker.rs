@@ -438,6 +438,7 @@ impl Worker {
             carrier: StreamCarrier::new(client, self.database_there()),
             throttle: self.throttle.clone(),
             closed: self.running.clone(),
+            app: self.app.clone(),
             database,
             request,
             why,

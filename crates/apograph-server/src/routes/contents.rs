@@ -22,7 +22,7 @@ use crate::request::params::{self, Params};
 use crate::request::path::AtDocument;
 use crate::request::reading::{self, ReadParams};
 use crate::request::{body, precondition, range, transaction};
-use crate::stream;
+use crate::stream::{self, Lane};
 use crate::tokens::Principal;
 
 /// The content of one version, or a range of it.
@@ -49,7 +49,7 @@ pub(super) async fn get(
     let (from, read) = (document.uri.clone(), content.clone());
     let (opening, wanted) = (database.clone(), bytes.clone());
     let reader = app.blocking(move || opening.content(&from, &read, wanted)).await?;
-    let mut response = Response::new(stream::body(&app, reader));
+    let mut response = Response::new(stream::body(&app, Lane::Awaited, reader));
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = bytes.end.saturating_sub(1);

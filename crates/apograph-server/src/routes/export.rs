@@ -15,7 +15,7 @@ use crate::problem::{Answer, Code};
 use crate::request::params::{self, Params};
 use crate::request::path::{InDatabase, parse_uri};
 use crate::request::reading;
-use crate::stream::{self, Lines};
+use crate::stream::{self, Lane, Lines};
 
 /// What to export.
 #[derive(Debug, Deserialize)]
@@ -50,7 +50,7 @@ pub(super) async fn get(
     };
     let query = ExportQuery { view, scope, as_of: Some(at), lists_damage };
     let export = app.blocking(move || database.export_of(query)).await?;
-    let mut response = Response::new(stream::body(&app, Lines(export)));
+    let mut response = Response::new(stream::body(&app, Lane::Bulk, Lines(export)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::NDJSON));
     commit::set_token(&mut response, &token);

@@ -17,7 +17,7 @@ use crate::problem::{Answer, Code};
 use crate::request::params::{self, Params};
 use crate::request::path::InDatabase;
 use crate::request::reading;
-use crate::stream::{self, Lines};
+use crate::stream::{self, Lane, Lines};
 
 /// Which leaves.
 #[derive(Debug, Deserialize)]
@@ -48,7 +48,7 @@ pub(super) async fn get(
     let query = LeavesQuery { view, scope, partitions, as_of: Some(at) };
     let leaves = app.blocking(move || database.leaves(query)).await?;
     let lines = leaves.map(|leaf| leaf.map(line));
-    let mut response = Response::new(stream::body(&app, Lines(lines)));
+    let mut response = Response::new(stream::body(&app, Lane::Bulk, Lines(lines)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::NDJSON));
     commit::set_token(&mut response, &token);
     Ok(response)

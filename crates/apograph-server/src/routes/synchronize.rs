@@ -21,7 +21,7 @@ use crate::problem::{Answer, Code};
 use crate::request::path::{InDatabase, InPartition};
 use crate::request::{body, json};
 use crate::serve::patience::Patience;
-use crate::stream;
+use crate::stream::{self, Lane};
 use crate::tokens::Principal;
 
 /// The newest state of this server, to be copied.
@@ -53,8 +53,8 @@ pub(super) async fn ask(
     let question = SyncQuestion::decode(Bytes::copy_from_slice(&asked.bytes))
         .map_err(|error| Code::BodyInvalid.because(error.to_string()))?;
     view_for(&principal, question.view)?;
-    let answer = app.blocking(move || database.answer(partition, question)).await?;
-    let mut response = Response::new(stream::body(&app, Pieces(answer)));
+    let answer = app.aside(move || database.answer(partition, question)).await?;
+    let mut response = Response::new(stream::body(&app, Lane::Bulk, Pieces(answer)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::SYNCHRONIZE));
     Ok(response)
 }

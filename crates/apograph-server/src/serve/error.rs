@@ -26,6 +26,12 @@ pub enum ServeError {
         #[source]
         error: Box<OpenError>,
     },
+    /// The system gives no threads.
+    #[error("the server's threads cannot be had: {error}")]
+    Threads {
+        /// What it said.
+        error: std::io::Error,
+    },
     /// The settings name no address.
     #[error("{found:?} in server.json is no address to listen on; write something like 127.0.0.1:7701")]
     Address {

@@ -9,13 +9,10 @@ use apograph_journal::Journal;
 use apograph_store::Store;
 
 use super::worker::chain;
+use crate::stand_back;
 
 /// How often an idle store is looked at.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// About a third of the share of a thread that somebody waits for, when both want the same processor.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 5;
 
 /// Two threads that maintain the stores of a database: one flushes while the other merges.
 pub(super) struct Upkeep {
@@ -48,15 +45,6 @@ impl Drop for Upkeep {
         for handle in self.handles.drain(..) {
             let _ = handle.join();
         }
-    }
-}
-
-/// This thread gets the processor after those that somebody waits for, on systems where threads have priorities of their
-/// own. It is not starved: who writes waits for it when it is far behind.
-fn stand_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "maintenance keeps the priority of all threads");
     }
 }
 
