@@ -20,6 +20,7 @@ pub mod partition;
 pub mod payload;
 pub mod position;
 pub mod properties;
+pub mod seeded;
 pub mod segment;
 pub mod synchronize;
 pub mod timestamp;

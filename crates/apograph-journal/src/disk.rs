@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use apograph_format::seeded::{self, Seeded};
+
 use crate::error::IoFailure;
 
 /// The disk. In tests it can be told to fail.
@@ -23,13 +25,23 @@ impl Disk {
 
     /// Data and length of the file are durable on return.
     pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<(), IoFailure> {
+        if seeded::is(Seeded::SyncLeftOut) {
+            return Ok(());
+        }
         #[cfg(test)]
         self.faults.sync().map_err(IoFailure::of("sync", path))?;
-        file.sync_data().map_err(IoFailure::of("sync", path))
+        let synced = file.sync_data();
+        if seeded::is(Seeded::SyncFailureIgnored) {
+            return Ok(());
+        }
+        synced.map_err(IoFailure::of("sync", path))
     }
 
     /// The names in the folder are durable on return.
     pub(crate) fn sync_folder(&self, dir: &Path) -> Result<(), IoFailure> {
+        if seeded::is(Seeded::FolderSyncLeftOut) {
+            return Ok(());
+        }
         #[cfg(test)]
         self.faults.sync().map_err(IoFailure::of("sync", dir))?;
         File::open(dir).and_then(|folder| folder.sync_all()).map_err(IoFailure::of("sync", dir))

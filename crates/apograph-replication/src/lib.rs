@@ -2,6 +2,7 @@
 
 pub mod acknowledged;
 pub mod backoff;
+pub mod batch;
 pub mod carrier;
 pub mod forecast;
 pub mod lag;

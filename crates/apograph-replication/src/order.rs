@@ -2,6 +2,7 @@
 //!
 //! The same rule serves the primary after a sync, a copy after entries arrived, and every start after a crash.
 
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{EntryHeader, Participants, PartitionId, Timestamp};
 
 /// What the ordering needs to know of the next entry of a partition that is not applied yet.
@@ -75,11 +76,11 @@ pub fn step(applied: Timestamp, nexts: &[Next]) -> Step {
     if timestamp <= applied {
         return Step::Apply { timestamp, partitions };
     }
-    if first.previous != applied {
+    if first.previous != applied && !seeded::is(Seeded::OrderNotKept) {
         return Step::Wait { timestamp, missing: Missing::Before(first.previous) };
     }
     let absent = Participants(first.participants.0 & !partitions.0);
-    if absent.count() > 0 {
+    if absent.count() > 0 && !seeded::is(Seeded::PartsNotAwaited) {
         return Step::Wait { timestamp, missing: Missing::Parts(absent) };
     }
     Step::Apply { timestamp, partitions }

@@ -11,9 +11,11 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use apograph_format::packing::pack;
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{
     Change, Checkpoint, ContentFact, ContentsFacts, Entry, EntryHeader, EntryKind, EpochFacts, Facts, Hash,
-    Head, Operation, Participants, Payload, Position, State, Timestamp, TransactionFacts, Uri, View,
+    Head, Operation, Participants, Payload, Position, State, Timestamp, TransactionFacts, Uri, VersionRef,
+    View,
 };
 
 /// What a derivation asks of the source's store. All of it is immutable, so *when* it asks does not matter.
@@ -215,7 +217,7 @@ fn transaction_facts<L: Lookup>(
     };
     let mut wanted: Vec<Wanted> = Vec::new();
     for change in shown(&facts.changes) {
-        let Some(live) = change.head.live.filter(|_| is_publication(change)) else {
+        let Some(live) = live(change).filter(|_| is_publication(change)) else {
             derived.changes.push(retraction(change));
             continue;
         };
@@ -265,7 +267,13 @@ pub fn shows(change: &Change) -> bool {
 }
 
 fn is_publication(change: &Change) -> bool {
-    matches!(change.operation, Operation::Publish | Operation::MoveHere) && change.head.live.is_some()
+    let is_one = matches!(change.operation, Operation::Publish | Operation::MoveHere);
+    (is_one || seeded::is(Seeded::DraftLeaked)) && live(change).is_some()
+}
+
+/// What readers of the published view see from then on.
+fn live(change: &Change) -> Option<VersionRef> {
+    change.head.live.or(change.head.working.filter(|_| seeded::is(Seeded::DraftLeaked)))
 }
 
 fn is_retraction(change: &Change) -> bool {
@@ -278,7 +286,7 @@ fn is_retraction(change: &Change) -> bool {
 }
 
 fn publication(change: &Change, version: &LiveVersion) -> Change {
-    let live = change.head.live;
+    let live = live(change);
     let head = Head {
         kind: change.head.kind,
         state: State::Published,

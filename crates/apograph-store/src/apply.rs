@@ -91,6 +91,10 @@ impl Store {
             if change.operation == Operation::Purge {
                 let before = Timestamp(entry.header().timestamp.0 - 1);
                 erased.extend(self.take_away(&mut batch, &change.uri, before)?);
+                // What a crash left of a version may not say any more what it named; the purge does.
+                let named: Vec<Hash> =
+                    change.erased.iter().filter(|hash| !erased.contains(hash)).copied().collect();
+                erased.extend(named);
             }
             heads.insert(&change.uri, &change.head);
         }
@@ -152,10 +156,13 @@ impl Store {
         payloads: &HashMap<Hash, Payload>,
     ) -> Result<(), StoreError> {
         for version in &change.versions {
-            // A large body that came ahead is in a file by now, one that an equal version brought is in the engine.
-            let body = match payloads.get(&version.id) {
+            // A large body that came ahead is in a file by now, one that an equal version brought is in the engine. That
+            // one counts, too, where the entry's own was erased meanwhile: what a version names must be known until its
+            // purge is applied here, or its content would stay.
+            let came = payloads.get(&version.id);
+            let body = match came.filter(|body| !body.erased) {
                 Some(body) => Some(body.clone()),
-                None => self.payload(&version.id)?.map(Payload::of),
+                None => self.payload(&version.id)?.map(Payload::of).or_else(|| came.cloned()),
             };
             put_version(batch, &change.uri, version.number, &VersionRecord::of(version, body.as_ref())?);
         }

@@ -161,9 +161,20 @@ impl Store {
         if !erased.is_empty() {
             self.remember_erasure(&mut batch, &known, &erased)?;
         }
-        self.chunks.sync()?;
-        // The trees change only now that nothing on the disk can fail any more.
         let documents = heads.len() as u64;
+        let before = Timestamp(version.0.saturating_sub(1)).max(known.version);
+        let syncing = Syncing {
+            version: before,
+            after: installment.after.clone().or(known.after),
+            is_bulk: known.is_bulk && !installment.all_came,
+            documents: known.documents + documents,
+            bytes: known.bytes + installment.bytes,
+            target: known.target,
+        };
+        let syncing = syncing.step()?;
+        self.chunks.sync()?;
+        // The trees change only now that nothing can fail any more but the write: what they say is believed, and what
+        // they say is equal is never asked for again.
         for (uri, head) in heads {
             let stored = self.stored_leaves(&uri, known.version)?;
             state.trees.set(&mut batch, &uri, &stored, head.as_ref());
@@ -172,15 +183,7 @@ impl Store {
                 None => batch.delete(keys::head(&uri)),
             }
         }
-        let syncing = Syncing {
-            after: installment.after.clone().or(known.after),
-            is_bulk: known.is_bulk && !installment.all_came,
-            documents: known.documents + documents,
-            bytes: known.bytes + installment.bytes,
-            ..known
-        };
-        let before = Timestamp(version.0.saturating_sub(1)).max(syncing.version);
-        self.write_sync(&mut state, batch, Syncing { version: before, ..syncing }.step()?)
+        self.write_sync(&mut state, batch, syncing)
     }
 
     /// Sets the sum of a bucket to that of its leaves, when something behind the store's back changed it.
@@ -191,11 +194,12 @@ impl Store {
         };
         let leaves = self.leaves(view, bucket, known.version).map(|leaf| leaf.map(|(leaf, _)| leaf));
         let leaves: Vec<Leaf> = leaves.collect::<Result<_, _>>()?;
+        let next = known.step()?;
         let mut batch = Batch::new();
         if !state.trees.mend(&mut batch, view, bucket, &leaves) {
             return Ok(false);
         }
-        self.write_sync(&mut state, batch, known.step()?)?;
+        self.write_sync(&mut state, batch, next)?;
         Ok(true)
     }
 

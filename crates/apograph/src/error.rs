@@ -420,6 +420,16 @@ pub enum TakeError {
         /// The highest epoch known here.
         seen: u64,
     },
+    /// An epoch began before the end of what this copy shows: it has what is not in the history any more.
+    #[error("epoch {epoch} goes on from {base}, and this copy shows what an older one wrote up to {visible}")]
+    Forked {
+        /// Which epoch.
+        epoch: u64,
+        /// The last commit timestamp of the history it goes on with.
+        base: Timestamp,
+        /// What this copy shows.
+        visible: Timestamp,
+    },
     /// An epoch of a primary that this server has no reason to trust.
     #[error("epoch {epoch} names a primary that no server document here knows: {key}")]
     UnknownPrimary {

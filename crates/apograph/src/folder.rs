@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use apograph_format::ServerKey;
 
 use crate::database::open::OpenError;
-use crate::database::{Database, DatabaseFile, Handshake};
+use crate::database::{Database, DatabaseFile, Drive, Handshake};
 use crate::settings::ServerSettings;
 use crate::status::ServerIdentity;
 
@@ -32,6 +32,7 @@ pub struct Folder {
     path: PathBuf,
     settings: ServerSettings,
     key: SigningKey,
+    drive: Drive,
     _lock: File,
 }
 
@@ -101,6 +102,8 @@ impl Folder {
         fs::create_dir_all(path.join("databases")).map_err(disk(path))?;
         // Last, so that an interrupted init is not taken for a data folder.
         write_secret(&path.join("FORMAT"), FORMAT.as_bytes())?;
+        // Its own name as well: whatever is acknowledged in it is gone without.
+        sync_name(path).map_err(disk(path))?;
         Folder::open(path)
     }
 
@@ -120,7 +123,20 @@ impl Folder {
         let mut bytes = [0; 32];
         hex::decode_to_slice(secret.trim(), &mut bytes)
             .map_err(|error| FolderError::Settings { path: key_path, reason: error.to_string() })?;
-        Ok(Folder { path: path.to_owned(), settings, key: SigningKey::from_bytes(&bytes), _lock: lock })
+        let key = SigningKey::from_bytes(&bytes);
+        Ok(Folder { path: path.to_owned(), settings, key, drive: Drive::Threads, _lock: lock })
+    }
+
+    /// The databases that are opened from here on have no threads: nothing happens in them but when somebody calls
+    /// [`Database::step`], [`Database::idle`] and [`Database::maintain`]. For simulation: one thread then runs many
+    /// servers, always in the same order.
+    #[must_use]
+    pub fn driven_by_steps(self) -> Folder {
+        Folder { drive: Drive::Steps, ..self }
+    }
+
+    pub(crate) fn drive(&self) -> Drive {
+        self.drive
     }
 
     /// Where it is.
@@ -219,6 +235,12 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     write().map_err(disk(path))
+}
+
+/// The name of a file or folder is durable on return.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Writes JSON for people into a file that only its owner may read, whole or not at all, durable on return.

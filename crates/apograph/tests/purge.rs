@@ -158,3 +158,19 @@ fn a_large_body_that_travels_ahead_is_published_with_its_content() {
     servers.check_exact();
     assert_eq!(content(&servers.staging(), "/59"), b"text 59");
 }
+
+/// A staging server that lags gets the second publication after its source erased the text: the first, which it has, goes
+/// as well.
+#[test]
+fn a_version_that_is_published_again_and_purged_before_a_staging_server_hears_of_it_leaves_nothing_there() {
+    let mut servers = Servers::start(1);
+    servers.commit([put("/a", "a text that is to go"), publish("/a")]);
+    servers.check_exact();
+    servers.commit([operation("/a", Action::Withdraw)]);
+    servers.commit([publish("/a")]);
+    servers.commit([purge("/a")]);
+    servers.wait_for_erasures("primary");
+    servers.check_exact();
+    servers.wait_for_erasures("staging");
+    servers.check_absent("staging", b"a text that is to go");
+}

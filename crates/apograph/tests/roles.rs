@@ -405,6 +405,35 @@ fn lower_epochs_are_refused() {
     assert!(replica.feed(partition, old.view(), from, None).is_err());
 }
 
+/// The old primary wrote in one partition after the new history began: it must not go on in the others, or it would show
+/// documents of two histories.
+#[test]
+fn a_copy_that_shows_what_was_cut_off_takes_nothing_of_the_new_history_in_any_partition() {
+    let mut servers = Servers::start(3);
+    announce(&servers);
+    servers.commit([put("/a", "x"), publish("/a")]);
+    servers.check_exact();
+    let (old, replica) = (servers.primary(), servers.database("replica"));
+    replica.promote(because("the network is split")).unwrap();
+    commit(&old, vec![put("/orphan", "x")]);
+    old.learn(replica.epochs()).unwrap();
+    old.become_replica().unwrap();
+    let visible = old.visible();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut refused = 0;
+    for (partition, from, _) in old.resume() {
+        // Where the orphan is the position is unknown already.
+        let Ok(mut feed) = replica.feed(partition, old.view(), from, None) else { continue };
+        let mut buffer = BytesMut::from(&feed.next(1 << 20).unwrap().unwrap()[..]);
+        let Some(Frame::Entry(entry)) = Frame::take(&mut buffer).unwrap() else { panic!("no entry") };
+        let error = runtime.block_on(old.take(partition, vec![entry])).unwrap_err();
+        assert!(matches!(error, TakeError::Forked { epoch: 2, .. }), "{error}");
+        refused += 1;
+    }
+    assert!(refused > 0);
+    assert_eq!((old.visible(), old.epoch()), (visible, 1));
+}
+
 #[test]
 fn two_primaries_of_one_epoch_stop_each_other_until_somebody_decides() {
     let mut servers = Servers::start(1);

@@ -9,11 +9,13 @@
 
 mod support;
 
-use apograph::format::{State, SyncScope, View};
+use apograph::format::{State, SyncScope, Timestamp, View};
 use apograph::read::Which;
+use apograph::synchronize::{Snapshot, SyncError, TransferError};
 use apograph::transaction::Action;
+use bytes::BytesMut;
 use support::synchronize::{
-    Cost, begin, step, step_altered, synchronize, synchronize_scoped, with_an_unknown_kind,
+    Cost, begin, begin_at, step, step_altered, synchronize, synchronize_scoped, with_an_unknown_kind,
 };
 use support::{Servers, lock, operation, publish, put, put_content, trash, uri};
 
@@ -361,4 +363,32 @@ fn a_document_of_a_kind_that_nobody_here_knows_is_held_back_alone() {
         assert!(replica.quarantine().unwrap().is_empty());
         servers.check_equal_one("replica");
     }
+}
+
+/// Between what readers see and a snapshot there was no room left for a batch. The trees said already that it was there:
+/// the next round believed them, never asked for it again, and found the digests equal.
+#[test]
+fn what_a_snapshot_too_close_did_not_bring_the_next_one_brings() {
+    let mut servers = Servers::start(1);
+    servers.commit([put("/a", "one"), put("/b", "b")]);
+    servers.check_exact();
+    servers.commit([put("/a", "two")]);
+    let (source, copy) = (servers.primary(), servers.database("replica"));
+    let snapshot = source.snapshot(copy.view(), copy.sync_floor()).unwrap();
+    let snapshot = Snapshot { at: Timestamp(copy.visible().0 + 2), ..snapshot };
+    let (_, mut transfers) = begin_at(&source, &copy, "out-of-window", SyncScope::default(), snapshot);
+    let error = loop {
+        let question = transfers[0].next_question().unwrap().unwrap();
+        let mut answer = source.answer(transfers[0].partition(), question).unwrap();
+        let mut buffer = BytesMut::from(&answer.next(1 << 20).unwrap().unwrap()[..]);
+        if let Err(error) = transfers[0].take(&mut buffer) {
+            break error;
+        }
+    };
+    assert!(matches!(error, TransferError::Sync(SyncError::TooClose)), "{error}");
+    servers.commit([put("/c", "later")]);
+    let outcome = synchronize(&source, &copy, "out-of-window", &mut Cost::default());
+    assert!(outcome.is_whole(), "{outcome:?}");
+    servers.follow();
+    servers.check_equal_one("replica");
 }

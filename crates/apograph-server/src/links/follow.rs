@@ -12,9 +12,10 @@ use apograph::error::TakeError;
 use apograph_client::Client;
 use apograph_client::types::Handshake;
 use apograph_format::frame::FrameError;
-use apograph_format::{Entry, Frame, Heartbeat, PartitionId, ServerKey, Timestamp};
+use apograph_format::{Entry, Heartbeat, PartitionId, ServerKey, Timestamp};
+use apograph_replication::batch::{BatchLimits, batch};
 use apograph_replication::carrier::{Carrier, Chunks, JournalRequest, Refusal, RefusalKind};
-use apograph_replication::link::{Event, Misfit, StopReason};
+use apograph_replication::link::Event;
 use apograph_replication::sync::{SyncProgress, SyncReason};
 
 use super::throttle::Throttle;
@@ -24,6 +25,8 @@ use crate::limits::{TAKE_BYTES_MAX, TAKE_ENTRIES_MAX};
 const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// Of batches that follow each other closely the worker need not hear one by one: that would cost more than taking them.
 const NEWS_GAP_MIN: Duration = Duration::from_millis(20);
+/// What the engine takes at once.
+const AT_ONCE: BatchLimits = BatchLimits { entries_max: TAKE_ENTRIES_MAX, bytes_max: TAKE_BYTES_MAX };
 
 /// What a stream tells its worker.
 #[derive(Debug)]
@@ -100,7 +103,7 @@ impl Stream {
     /// Takes every whole frame in the buffer, and those that arrive meanwhile.
     async fn take_all<C: Chunks>(&self, incoming: &mut Incoming<C>) -> Result<(), End> {
         loop {
-            let read = batch(&mut incoming.buffer);
+            let read = batch(&mut incoming.buffer, AT_ONCE);
             let (entries, heartbeat) = read.map_err(|error| self.refused(&error, incoming.is_first))?;
             if entries.is_empty() && heartbeat.is_none() {
                 return Ok(());
@@ -203,31 +206,7 @@ impl Stream {
     }
 
     fn halted(&self, error: &TakeError) -> End {
-        let event = match error {
-            TakeError::Refused { .. } => Event::Rejected(self.request.partition),
-            TakeError::NotUnderstood { .. } => Event::Needs(SyncReason::NotUnderstood),
-            TakeError::Signature { .. } => Event::Halted(StopReason::Signature),
-            TakeError::LowerEpoch { .. } => Event::Misfit(Misfit::LowerEpoch),
-            TakeError::UnknownPrimary { .. } => Event::Misfit(Misfit::UnknownPrimary),
-            TakeError::Diverged { .. } => Event::Needs(SyncReason::Diverged),
-            TakeError::Stopped { .. } => Event::Halted(StopReason::Halted),
-        };
+        let event = error.event(self.request.partition);
         End { event, detail: Some(error.to_string()) }
     }
-}
-
-/// Whole frames from the front of the buffer: entries up to the limits, or up to a heartbeat.
-fn batch(buffer: &mut BytesMut) -> Result<(Vec<Entry>, Option<Heartbeat>), FrameError> {
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    while entries.len() < TAKE_ENTRIES_MAX && bytes < TAKE_BYTES_MAX {
-        match Frame::take(buffer)? {
-            None => break,
-            Some(Frame::Heartbeat(heartbeat)) => return Ok((entries, Some(heartbeat))),
-            Some(Frame::Entry(entry)) => {
-                bytes += entry.bytes().len();
-                entries.push(entry);
-            }
-        }
-    }
-    Ok((entries, None))
 }

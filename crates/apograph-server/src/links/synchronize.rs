@@ -313,10 +313,6 @@ impl Failed {
     fn halted(error: &dyn std::error::Error) -> Failed {
         Failed { failure: SyncFailure::Halted, detail: error.to_string() }
     }
-
-    fn cut(error: &dyn std::error::Error) -> Failed {
-        Failed { failure: SyncFailure::Cut, detail: error.to_string() }
-    }
 }
 
 impl From<Refusal> for Failed {
@@ -332,20 +328,12 @@ impl From<Refusal> for Failed {
 
 impl From<SyncError> for Failed {
     fn from(error: SyncError) -> Failed {
-        let failure = match error {
-            // The next round has a later snapshot, and finds what differs.
-            SyncError::TooClose | SyncError::Unequal { .. } => SyncFailure::Expired,
-            _ => SyncFailure::Halted,
-        };
-        Failed { failure, detail: error.to_string() }
+        Failed { failure: error.failure(), detail: error.to_string() }
     }
 }
 
 impl From<TransferError> for Failed {
     fn from(error: TransferError) -> Failed {
-        match error {
-            TransferError::Sync(error) => error.into(),
-            TransferError::Unexpected { .. } | TransferError::Frame(_) => Failed::cut(&error),
-        }
+        Failed { failure: error.failure(), detail: error.to_string() }
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use apograph_format::limits::FACTS_BYTES_MAX;
 use apograph_format::packing::pack;
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{
     Checkpoint, ContentsFacts, Entry, EntryHeader, Facts, Hash, Participants, PartitionId, Payload, Position,
     Published, Scope, ServerKey, SignedDigest, Timestamp, Token, TransactionFacts, View,
@@ -27,6 +28,8 @@ use crate::transaction::{Committed, Transaction};
 
 /// A checkpoint is due after this many transactions.
 const CHECKPOINT_TRANSACTIONS: u64 = 4_096;
+/// How far ahead of this server's clock a copy may be that has to come back: two clocks that are wrong by a day each.
+const AHEAD_MAX_US: u64 = 2 * 86_400 * 1_000_000;
 
 /// What the committer remembers between transactions.
 pub(super) struct Committer {
@@ -36,6 +39,8 @@ pub(super) struct Committer {
     /// The same, of those that show in the published view.
     last_published: Timestamp,
     since_checkpoint: u64,
+    /// The next checkpoint is later than this.
+    beyond: Timestamp,
 }
 
 /// Where everything stood before a transaction or a group, to go back there.
@@ -62,6 +67,7 @@ impl Committer {
                 .max()
                 .unwrap_or_default(),
             since_checkpoint: u64::from(is_due),
+            beyond: Timestamp::ZERO,
         }
     }
 
@@ -75,6 +81,14 @@ impl Committer {
         self.last = timestamp;
         self.last_published = timestamp;
         self.since_checkpoint += 1;
+    }
+
+    /// A copy shows `at`, of a history that was cut off, and cannot go back: the next checkpoint is later, though this
+    /// server's clock is not that far. A clock that was wrong by more than that is left to people.
+    pub(super) fn go_beyond(&mut self, at: Timestamp) {
+        if at.0 <= now_us().saturating_add(AHEAD_MAX_US) {
+            self.beyond = self.beyond.max(at);
+        }
     }
 
     /// Commit timestamp of the last transaction or checkpoint.
@@ -168,6 +182,7 @@ impl Worker {
         let outcome = match failure {
             JournalFailure::Fatal(reason) => Err(reason.clone()),
             JournalFailure::Write(_) | JournalFailure::Refused(_) => {
+                let touched = if seeded::is(Seeded::RefusedKept) { &[] } else { touched };
                 self.discard(touched).map_err(|error| error.to_string())
             }
         };
@@ -183,7 +198,10 @@ impl Worker {
         overlay: &mut Overlay,
         touched: &mut BTreeSet<PartitionId>,
     ) -> Result<Committed, WriteError> {
-        let timestamp = self.committer.last.next(now_us());
+        let timestamp = match seeded::is(Seeded::ClockBelieved) {
+            true => Timestamp(now_us()),
+            false => self.committer.last.next(now_us()),
+        };
         let shared = std::sync::Arc::clone(&self.shared);
         let mut state = State::new(&shared.stores, shared.partitioning, self.applier.applied(), overlay);
         let mut planned = plan(transaction, timestamp, &mut state).map_err(WriteError::Refused)?;
@@ -207,6 +225,10 @@ impl Worker {
         let shown: Participants = shown.map(|(partition, _)| *partition).collect();
         let published = (shown.count() > 0)
             .then_some(Published { participants: shown, previous: self.committer.last_published });
+        let participants = match seeded::is(Seeded::ParticipantDropped) {
+            true => plan.parts.keys().copied().take(1).collect(),
+            false => participants,
+        };
         let stamp = Stamp { timestamp, previous: self.committer.last, participants };
         let mut parts = Vec::with_capacity(plan.parts.len());
         for (partition, part) in plan.parts {
@@ -340,7 +362,7 @@ impl Worker {
 
     fn write_checkpoint(&mut self) -> Result<(), JournalFailure> {
         let clock = now_us();
-        let timestamp = self.committer.last.next(clock);
+        let timestamp = self.committer.last.max(self.committer.beyond).next(clock);
         let partitioning = self.shared.partitioning;
         let participants = partitioning.everyone();
         let published = Published { participants, previous: self.committer.last_published };

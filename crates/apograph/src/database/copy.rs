@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{
     Entry, EntryKind, EpochFacts, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest,
     SourcePoint,
@@ -35,7 +36,7 @@ impl Database {
             return Err(stopped());
         }
         let (answer, taken) = oneshot::channel();
-        match self.threads.queue.try_send(Command::Take(partition, entries, answer)) {
+        match self.driven.queue.try_send(Command::Take(partition, entries, answer)) {
             Ok(()) => {}
             // One batch of each partition is on its way at a time, so the queue is never full of them.
             Err(mpsc::TrySendError::Full(_) | mpsc::TrySendError::Disconnected(_)) => return Err(stopped()),
@@ -138,12 +139,18 @@ impl Worker {
         let epoch = entry.header().epoch;
         {
             let file = self.shared.file();
-            if file.is_cut(epoch, entry.header().timestamp) {
+            if file.is_cut(epoch, entry.header().timestamp) && !seeded::is(Seeded::LowerEpochTaken) {
                 return Err(TakeError::LowerEpoch { found: epoch, seen: file.epoch });
             }
         }
         if let Facts::Epoch(facts) = &facts {
             self.verify_epoch(epoch, facts)?;
+            // A partition in which the old history wrote nothing after the base would go on, and what is shown would be
+            // of two histories.
+            let visible = self.applier.applied();
+            if visible > facts.base {
+                return Err(TakeError::Forked { epoch, base: facts.base, visible });
+            }
         }
         if let Facts::Checkpoint(checkpoint) = &facts {
             // Each epoch's checkpoints are signed by its own primary.

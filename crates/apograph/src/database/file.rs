@@ -11,7 +11,7 @@ use super::Handshake;
 use super::open::OpenError;
 use super::roles::{EpochStart, Handover, Promoting};
 use crate::Role;
-use crate::folder::{Folder, FolderError, disk, read_json, write_json};
+use crate::folder::{Folder, FolderError, disk, read_json, sync_name, write_json};
 use crate::settings::DatabaseSettings;
 use crate::status::ServerIdentity;
 
@@ -107,8 +107,14 @@ impl DatabaseFile {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), FolderError> {
+        let is_new = !path.exists();
         std::fs::create_dir_all(path).map_err(disk(path))?;
-        write_json(&path.join("database.json"), self)
+        write_json(&path.join("database.json"), self)?;
+        if is_new {
+            // Whoever finds no database where a primary should have one makes another.
+            sync_name(path).map_err(disk(path))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn trees(&self) -> Result<TreeSettings, OpenError> {

@@ -62,7 +62,7 @@ impl Database {
         *self.shared.gate() = gate;
         let look = Command::Do(Box::new(Worker::release));
         // With a full queue the worker comes by soon enough: it looks after each group.
-        let _ = self.threads.queue.try_send(look);
+        let _ = self.driven.queue.try_send(look);
     }
 
     /// Why writes are kept back, if they are.

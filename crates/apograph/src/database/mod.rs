@@ -1,6 +1,6 @@
 //! One database on this server.
 //!
-//! A worker thread owns the journals and is the only one that appends ([`worker`]). What arrives there, an edit
+//! A worker owns the journals and is the only one that appends ([`worker`]), on a thread of its own ([`drive`]). What arrives there, an edit
 //! ([`committer`]) or entries of a source ([`copy`]), is appended and synced, and then applied in timestamp order by the
 //! same [`applier`]. Everybody else reads: stores at the visible timestamp, journals up to their synced end.
 
@@ -8,6 +8,7 @@ mod applier;
 mod backup;
 mod committer;
 mod copy;
+mod drive;
 mod durable;
 mod evidence;
 mod export;
@@ -17,6 +18,7 @@ mod gate;
 mod handshake;
 mod import;
 mod leaves;
+mod meaning;
 pub(crate) mod open;
 mod plan;
 mod reads;
@@ -28,8 +30,7 @@ mod upkeep;
 mod wait;
 mod worker;
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, mpsc};
 
 use tokio::sync::{oneshot, watch};
 
@@ -41,6 +42,8 @@ use crate::spool::Spool;
 use crate::transaction::{Committed, Transaction};
 
 pub(crate) use applier::Applier;
+pub(crate) use drive::Drive;
+use drive::Driven;
 pub use durable::{Durable, Fate};
 pub use export::Export;
 pub(crate) use export::FORMAT;
@@ -66,13 +69,7 @@ const QUEUE_MAX: usize = 1_024;
 #[derive(Clone)]
 pub struct Database {
     shared: Arc<Shared>,
-    threads: Arc<Threads>,
-}
-
-struct Threads {
-    queue: mpsc::SyncSender<Command>,
-    handles: Mutex<Vec<JoinHandle<()>>>,
-    shared: Arc<Shared>,
+    driven: Arc<Driven>,
 }
 
 impl Database {
@@ -148,7 +145,7 @@ impl Database {
         self.check_gate(&transaction)?;
         let (answer, pending) = oneshot::channel();
         let command = Command::Commit(Box::new(transaction), answer);
-        match self.threads.queue.try_send(command) {
+        match self.driven.queue.try_send(command) {
             Ok(()) => Ok(PendingCommit::new(pending)),
             Err(mpsc::TrySendError::Full(_)) => Err(CommitError::Busy),
             Err(mpsc::TrySendError::Disconnected(_)) => Err(self.shared.stopped_error()),
@@ -165,7 +162,7 @@ impl Database {
         self.check_writable()?;
         let (answer, pending) = oneshot::channel();
         let command = Command::Commit(Box::new(transaction), answer);
-        self.threads.queue.send(command).map_err(|_| self.shared.stopped_error())?;
+        self.driven.send_and_go_on(command).map_err(|_| self.shared.stopped_error())?;
         Ok(PendingCommit::new(pending))
     }
 
@@ -179,31 +176,13 @@ impl Database {
         };
         let (answer, done) = oneshot::channel();
         let work = move |worker: &mut worker::Worker| drop(answer.send(work(worker)));
-        self.threads.queue.send(Command::Do(Box::new(work))).map_err(|_| stopped())?;
+        self.driven.send_and_go_on(Command::Do(Box::new(work))).map_err(|_| stopped())?;
         done.blocking_recv().map_err(|_| stopped())
     }
 
     /// Finishes what is in hand, makes it durable, and stops. Idempotent; blocks until all is still.
     pub fn shutdown(&self) {
-        self.threads.stop();
-    }
-}
-
-impl Threads {
-    fn stop(&self) {
-        let _ = self.queue.send(Command::Stop);
-        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
-        for handle in handles {
-            if handle.join().is_err() {
-                tracing::error!(database = %self.shared.name, "a thread of the database panicked");
-            }
-        }
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.stop();
+        self.driven.stop();
     }
 }
 

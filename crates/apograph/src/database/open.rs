@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Arc;
 
 use apograph_format::partition::PartitioningError;
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{PartitionId, SourcePoint, View};
 use apograph_journal::{Beginning, Identity, Journal};
 use apograph_store::{Store, StoreError};
@@ -16,7 +17,7 @@ use super::synchronize::{
     SyncError, SyncMarker, SyncOutcome, finish_installing, is_installing, partition_home, replay_logs,
 };
 use super::worker::{Worker, chain, compare};
-use super::{Database, QUEUE_MAX, Shared, Threads, upkeep};
+use super::{Database, Drive, Driven, Shared, upkeep};
 use crate::Role;
 use crate::folder::{Folder, FolderError, disk};
 use crate::settings::DatabaseSettings;
@@ -109,7 +110,7 @@ impl Database {
         }
         prepare_spool(path)?;
         let stores = open_stores(path, &file, settings)?;
-        let mut marker = SyncMarker::read(path)?;
+        let mut marker = SyncMarker::read(path)?.filter(|_| !seeded::is(Seeded::MarkerForgotten));
         if let Some(marker) = &marker {
             let homes = file.partitions.all().map(|partition| partition_home(path, partition));
             replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at)?;
@@ -124,7 +125,7 @@ impl Database {
             journals.push(open_journal(&home, &file, settings, partition)?);
         }
         let is_primary = file.role == Role::Primary;
-        let upkeep = upkeep::Upkeep::start(name, &stores);
+        let upkeep = folder.drive().has_threads().then(|| upkeep::Upkeep::start(name, &stores));
         let (applier, passed) = replay(name, &stores, &mut journals, is_primary)?;
         let readers = journals.iter().map(Journal::reader).collect();
         let key = folder.signing_key();
@@ -136,7 +137,7 @@ impl Database {
         for compared in passed.values() {
             compare(&shared, compared);
         }
-        let database = Database::start(shared, journals, applier, upkeep);
+        let database = Database::start(shared, journals, applier, upkeep, folder.drive());
         if is_primary && database.fenced().is_none() && database.stopped().is_none() {
             let announced = database.announce(&folder.identity());
             announced
@@ -149,9 +150,9 @@ impl Database {
         shared: Arc<Shared>,
         journals: Vec<Journal>,
         applier: Applier,
-        upkeep: upkeep::Upkeep,
+        upkeep: Option<upkeep::Upkeep>,
+        drive: Drive,
     ) -> Database {
-        let (queue, commands) = mpsc::sync_channel(QUEUE_MAX);
         let mut worker = Worker::new(Arc::clone(&shared), journals, applier);
         // Publishes what recovery found: positions, bytes, and what can be read.
         if let Err(reason) = worker.apply() {
@@ -163,14 +164,8 @@ impl Database {
         {
             shared.stop(format!("a promotion could not be finished, the next start does: {reason}"));
         }
-        let thread = std::thread::Builder::new().name(format!("{} worker", shared.name));
-        let handle = thread.spawn(move || {
-            worker.run(&commands);
-            drop(upkeep);
-        });
-        let handle = handle.expect("the operating system gives a thread at start");
-        let threads = Threads { queue, handles: Mutex::new(vec![handle]), shared: Arc::clone(&shared) };
-        Database { shared, threads: Arc::new(threads) }
+        let driven = Driven::start(Arc::clone(&shared), worker, upkeep, drive);
+        Database { shared, driven: Arc::new(driven) }
     }
 }
 
@@ -302,7 +297,7 @@ fn replay(
     let mut passed = BTreeMap::new();
     let pass = |compared: Compared| drop(passed.insert(compared.partition, compared));
     applier.run(pass).map_err(|error| recovery(chain(&error)))?;
-    if !is_primary {
+    if !is_primary || seeded::is(Seeded::TailNotCut) {
         return Ok((applier, passed));
     }
     let mut cut = 0;

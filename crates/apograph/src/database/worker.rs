@@ -1,5 +1,6 @@
-//! The thread that owns the journals of a database: the only place that appends.
+//! What owns the journals of a database: the only place that appends. A thread drives it, or [`super::drive`] says who.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -40,7 +41,7 @@ pub(super) enum Command {
     Stop,
 }
 
-/// The thread that owns the journals of a database.
+/// What owns the journals of a database.
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) journals: Vec<Journal>,
@@ -92,31 +93,40 @@ impl Worker {
 
     /// Works until it is told to stop or nobody can ask any more.
     pub(super) fn run(mut self, queue: &Receiver<Command>) {
-        loop {
-            match queue.recv_timeout(IDLE) {
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(command) => {
-                    if self.work(command, queue) {
-                        break;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.shared.stopped().is_none() {
-                        self.write_checkpoint_if_due(true);
-                        self.upkeep();
-                    }
+        while self.turn(queue.recv_timeout(IDLE), queue).is_continue() {}
+        self.finish();
+    }
+
+    /// One turn: a command and what waits behind it, or what is done when none came for [`IDLE`]. Breaks when there is to
+    /// be no other.
+    pub(super) fn turn(
+        &mut self,
+        came: Result<Command, RecvTimeoutError>,
+        queue: &Receiver<Command>,
+    ) -> ControlFlow<()> {
+        match came {
+            Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
+            Ok(command) => {
+                if self.work(command, queue) {
+                    return ControlFlow::Break(());
                 }
             }
-            self.release_if_over();
-            self.try_again_if_stalled();
-            if self.shared.stopped().is_none() {
-                self.write_checkpoint_if_due(false);
-                if self.last_upkeep.elapsed() > UPKEEP {
+            Err(RecvTimeoutError::Timeout) => {
+                if self.shared.stopped().is_none() {
+                    self.write_checkpoint_if_due(true);
                     self.upkeep();
                 }
             }
         }
-        self.finish();
+        self.release_if_over();
+        self.try_again_if_stalled();
+        if self.shared.stopped().is_none() {
+            self.write_checkpoint_if_due(false);
+            if self.last_upkeep.elapsed() > UPKEEP {
+                self.upkeep();
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// Does a command and what waits behind it; answers whether it was told to stop.
@@ -283,7 +293,8 @@ impl Worker {
         Ok(())
     }
 
-    fn finish(&mut self) {
+    /// The last thing it does.
+    pub(super) fn finish(&mut self) {
         self.release_writes();
         self.refuse_kept(|| CommitError::Stopped { reason: "the server is shutting down".into() });
         if self.shared.stopped().is_none() {

@@ -19,6 +19,16 @@ pub fn begin(
     scope: SyncScope,
 ) -> (Database, Vec<Transfer>) {
     let snapshot = source.snapshot(copy.view(), copy.sync_floor()).unwrap();
+    begin_at(source, copy, reason, scope, snapshot)
+}
+
+pub fn begin_at(
+    source: &Database,
+    copy: &Database,
+    reason: &str,
+    scope: SyncScope,
+    snapshot: Snapshot,
+) -> (Database, Vec<Transfer>) {
     let marker = SyncMarker {
         phase: SyncPhase::Transferring,
         reason: reason.into(),

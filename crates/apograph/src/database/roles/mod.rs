@@ -17,6 +17,7 @@ mod servers;
 
 use serde::{Deserialize, Serialize};
 
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{PartitionId, Position, ServerKey, Timestamp};
 
 use super::synchronize::SyncError;
@@ -223,7 +224,7 @@ impl Shared {
     pub(super) fn fenced(&self) -> Option<Fenced> {
         let (seen, primary, rival) = {
             let file = self.file();
-            if file.role != Role::Primary || file.promoting.is_some() {
+            if file.role != Role::Primary || file.promoting.is_some() || seeded::is(Seeded::FenceIgnored) {
                 return None;
             }
             (file.epoch, file.primary.name.clone(), file.rival.clone())

@@ -247,6 +247,7 @@ impl Worker {
         }
         let mut at = self.newest(view)?;
         if at <= above && self.shared.role() == Role::Primary {
+            self.committer.go_beyond(above);
             self.write_checkpoint_now();
             at = self.newest(view)?;
         }
