@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["apograph-format", "apograph-replication", "apograph", "apograph-carriers", "apograph-client"],
     ),
     ("apograph-cli", &["apograph-format", "apograph", "apograph-client", "apograph-server"]),
-    ("apograph-sim", &["apograph"]),
+    ("apograph-sim", &["apograph-format", "apograph-replication", "apograph", "apograph-bench"]),
     ("apograph-bench", &["apograph-store", "apograph-client"]),
     ("xtask", &[]),
 ];

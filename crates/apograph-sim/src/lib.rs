@@ -1,16 +1,18 @@
-//! Looks for faults in Apograph by enumerating what can go wrong.
+//! Looks for faults in Apograph before others find them. Nothing of it ships.
 //!
-//! - [`disk`] is a file system that writes down what is done to it, and says afterwards what a power cut at any moment could
-//!   have left.
-//! - [`crash`] runs a script on servers whose data is on such a disk, cuts the power at every operation, and checks what
-//!   comes up again.
-
+//! - [`world`]: a simulation. Servers as they are, on disks, lines and clocks that a seed decides about.
+//! - [`crash`]: the power is cut at every operation of a script.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "whatever is unexpected here is a fault that was looked for: it ends the run with its place"
+    reason = "a run fails by panicking"
 )]
 
+pub mod check;
 pub mod crash;
 pub mod disk;
+pub mod os;
+pub mod random;
+pub mod run;
+pub mod world;

@@ -1,10 +1,12 @@
-//! `apograph-sim crash-points`: cuts the power at every operation.
+//! `apograph-sim run`: simulates servers, one run for each seed. `apograph-sim crash-points`: cuts the power at every
+//! operation.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
 
 use std::process::ExitCode;
 
 use apograph_sim::crash::{self, Figures, Plan, Victim};
+use apograph_sim::run::{self, Showing, Summary};
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Looks for faults in Apograph by enumerating what can go wrong
@@ -16,9 +18,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Simulate servers, lines and disks, one run for each seed, with everything going wrong that the seed draws; exit
+    /// status 1 if a promise was broken
+    Run(Run),
+    /// Put one deliberate fault after the other into the servers, and look how many runs it takes to find it; exit status
+    /// 1 if one is not found. Needs the feature `seeded-bugs`
+    Bugs(Bugs),
     /// Cut the power at every operation of a server's disk, in several ways, and check what comes up; exit status 1 if
     /// a promise was broken
     CrashPoints(CrashPoints),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// One run, with all that happens in it
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// With --seed: where the servers' disks stay, as the run left them
+    #[arg(long, value_name = "FOLDER", requires = "seed")]
+    keep: Option<std::path::PathBuf>,
+    /// Many runs: from the first number up to the second, that one not included
+    #[arg(long, value_name = "A..B", value_parser = range, default_value = "0..500")]
+    seeds: std::ops::Range<u64>,
+    /// Ends with the first fault
+    #[arg(long)]
+    first: bool,
+}
+
+#[derive(clap::Args)]
+struct Bugs {
+    /// Runs at most, for each of them
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    seeds: u64,
 }
 
 #[derive(clap::Args)]
@@ -54,14 +85,90 @@ enum Who {
 }
 
 fn main() -> ExitCode {
-    let Command::CrashPoints(arguments) = Arguments::parse().command;
+    let is_well = match Arguments::parse().command {
+        Command::Run(arguments) => run_seeds(&arguments),
+        Command::Bugs(arguments) => bugs(&arguments),
+        Command::CrashPoints(arguments) => crash_points(arguments),
+    };
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("two numbers with two dots between them")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    Ok(number(from)?..number(to)?)
+}
+
+fn run_seeds(arguments: &Run) -> bool {
+    if let Some(seed) = arguments.seed {
+        let showing = Showing { keeps: false, prints: true };
+        let outcome = match &arguments.keep {
+            None => run::one(seed, showing),
+            Some(folder) => match run::one_kept(seed, showing, folder) {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    eprintln!("{}: {error}", folder.display());
+                    return false;
+                }
+            },
+        };
+        println!("seed {seed}: {} {:?}", outcome.fingerprint, outcome.figures);
+        if let Some(fault) = &outcome.fault {
+            println!("seed {seed}: FAULT: {fault}");
+        }
+        return outcome.fault.is_none();
+    }
+    let stops = |summary: &Summary| arguments.first && !summary.faults.is_empty();
+    let summary = run::many(arguments.seeds.clone(), threads(), stops, || ());
+    for (seed, outcome) in &summary.faults {
+        println!("seed {seed}: FAULT: {}", outcome.fault.as_deref().unwrap_or_default());
+        println!("  repeat with: cargo run -p apograph-sim -- run --seed {seed}");
+    }
+    println!("{summary}");
+    summary.faults.is_empty()
+}
+
+#[cfg(feature = "seeded-bugs")]
+fn bugs(arguments: &Bugs) -> bool {
+    use apograph_format::seeded::{self, Seeded};
+
+    let mut missed = 0;
+    for bug in Seeded::ALL {
+        let found = |summary: &Summary| !summary.faults.is_empty();
+        let summary = run::many(0..arguments.seeds, threads(), found, || seeded::put(Some(bug)));
+        match summary.faults.first_key_value() {
+            Some((seed, outcome)) => {
+                let fault = outcome.fault.as_deref().unwrap_or_default();
+                println!("{bug:?}: found within {} seeds, by seed {seed}: {fault}", summary.seeds);
+            }
+            None => {
+                missed += 1;
+                println!("{bug:?}: NOT FOUND in {} seeds", summary.seeds);
+            }
+        }
+    }
+    println!("seeded bugs: {} of {} found", Seeded::ALL.len() - missed, Seeded::ALL.len());
+    missed == 0
+}
+
+#[cfg(not(feature = "seeded-bugs"))]
+fn bugs(arguments: &Bugs) -> bool {
+    eprintln!("no faults to put in, for {} runs each: build with --features seeded-bugs", arguments.seeds);
+    false
+}
+
+fn crash_points(arguments: CrashPoints) -> bool {
     let victims = if arguments.victims.is_empty() {
         Victim::ALL.to_vec()
     } else {
         arguments.victims.iter().copied().map(victim).collect()
     };
     let partitions = if arguments.partitions.is_empty() { vec![1, 3] } else { arguments.partitions };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads();
     let mut is_well = true;
     for victim in victims {
         for &partitions in &partitions {
@@ -78,7 +185,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    is_well
 }
 
 fn victim(who: Who) -> Victim {

@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Held, Node, Nodes, Operation, ROOT, write_at};
 
 /// How much of what was not synced survives.
@@ -51,6 +53,8 @@ pub struct Replay {
     safe_names: BTreeMap<Node, BTreeMap<OsString, Node>>,
     /// What was done to files since they were synced.
     pending: BTreeMap<Node, Vec<Operation>>,
+    /// Files of which something is lost that the disk still shows: a sync of it failed.
+    lossy: BTreeSet<Node>,
 }
 
 /// The files that a power cut left, and the folders, by path.
@@ -68,6 +72,47 @@ impl Replay {
             safe_bytes: BTreeMap::new(),
             safe_names: BTreeMap::new(),
             pending: BTreeMap::new(),
+            lossy: BTreeSet::new(),
+        }
+    }
+
+    /// A disk that holds an image, all of it safe; and its last node.
+    pub fn of(image: &Image) -> (Replay, Node) {
+        let mut replay = Replay::new();
+        let mut nodes = BTreeMap::from([(PathBuf::new(), ROOT)]);
+        let mut last = ROOT;
+        let mut make = |path: &Path, is_folder: bool, mode: u32| {
+            let parent = path.parent().and_then(|parent| nodes.get(parent)).copied().unwrap_or(ROOT);
+            let name = path.file_name().unwrap_or_default().to_owned();
+            last += 1;
+            replay.apply(&Operation::Make { node: last, parent, name, is_folder, mode });
+            nodes.insert(path.to_owned(), last);
+            last
+        };
+        // Folders come before what is in them.
+        for path in &image.folders {
+            make(path, true, 0o755);
+        }
+        let files: Vec<(Node, &Arc<Vec<u8>>)> =
+            image.files.iter().map(|(path, (mode, bytes))| (make(path, false, *mode), bytes)).collect();
+        for (node, bytes) in files {
+            replay.apply(&Operation::Write { node, offset: 0, bytes: Bytes::copy_from_slice(bytes) });
+        }
+        for node in ROOT..=last {
+            replay.apply(&Operation::Sync { node });
+        }
+        (replay, last)
+    }
+
+    /// What the disk shows.
+    pub(crate) fn shown(&self) -> &Nodes {
+        &self.shown
+    }
+
+    /// A sync of a file failed: what it was to make durable never will be, although the disk shows it. So does Linux.
+    pub fn lose(&mut self, node: Node) {
+        if self.pending.remove(&node).is_some() {
+            self.lossy.insert(node);
         }
     }
 
@@ -80,8 +125,15 @@ impl Replay {
             }
             Operation::Sync { node } => match self.shown.get(*node) {
                 Some(Held::Bytes(bytes)) => {
-                    self.safe_bytes.insert(*node, Arc::clone(bytes));
-                    self.pending.remove(node);
+                    let pending = self.pending.remove(node).unwrap_or_default();
+                    if self.lossy.contains(node) {
+                        let mut bytes =
+                            self.safe_bytes.get(node).map(|safe| safe.to_vec()).unwrap_or_default();
+                        pending.iter().for_each(|operation| redo(&mut bytes, operation, usize::MAX));
+                        self.safe_bytes.insert(*node, Arc::new(bytes));
+                    } else {
+                        self.safe_bytes.insert(*node, Arc::clone(bytes));
+                    }
                 }
                 Some(Held::Names(names)) => {
                     self.safe_names.insert(*node, names.clone());
@@ -107,7 +159,11 @@ impl Replay {
             _ => true,
         };
         let names = if shown { self.shown.names(folder) } else { self.safe_names.get(&folder) };
-        for (name, node) in names.into_iter().flatten() {
+        // In the order in which they were made: names of temporary files are random.
+        let mut names: Vec<(&Node, &OsString)> =
+            names.into_iter().flatten().map(|(name, node)| (node, name)).collect();
+        names.sort();
+        for (node, name) in names {
             let path = path.join(name);
             if self.shown.names(*node).is_some() {
                 image.folders.insert(path.clone());
@@ -122,7 +178,10 @@ impl Replay {
     fn bytes(&self, file: Node, survival: Survival, choice: &mut Choice) -> Arc<Vec<u8>> {
         let shown = || self.shown.bytes(file).cloned().unwrap_or_default();
         let safe = || self.safe_bytes.get(&file).cloned().unwrap_or_default();
-        let Some(pending) = self.pending.get(&file) else { return shown() };
+        let Some(pending) = self.pending.get(&file) else {
+            let is_lossy = self.lossy.contains(&file) && survival != Survival::Everything;
+            return if is_lossy { safe() } else { shown() };
+        };
         match survival {
             Survival::Nothing | Survival::Names => safe(),
             Survival::Everything | Survival::Bytes => shown(),

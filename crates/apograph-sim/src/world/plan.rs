@@ -1,0 +1,128 @@
+//! What a seed draws: how large everything is, and what goes wrong how often.
+
+use crate::random::Random;
+
+/// A run. Times are in microseconds, rates in faults for each second of a server or of a line.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What everything is drawn from.
+    pub seed: u64,
+    /// Of the database.
+    pub partitions: u16,
+    /// Whom the staging server follows: the primary, or the replica.
+    pub staging_of: usize,
+    /// Of a journal.
+    pub segment_bytes_max: u64,
+    /// Of all journals of a server; whoever is away for long falls out of the window then.
+    pub retention_bytes_max: Option<u64>,
+    /// Who edit.
+    pub clients: usize,
+    /// What each of them asks for.
+    pub transactions: u64,
+    /// Between what a client asks for.
+    pub think_us: u64,
+    /// Documents that are edited.
+    pub documents: u64,
+    /// Longest text.
+    pub text_bytes_max: u64,
+    /// Faults happen up to then.
+    pub faults_until_us: u64,
+    /// Longest way of a piece between two servers.
+    pub latency_us: u64,
+    /// Longest wait of a command for its worker.
+    pub work_us: u64,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+/// How often what goes wrong: of ten thousand chances, of which there are ten in a second. Zero: never in this run.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// A machine loses its power: anything may be left of what was not synced.
+    pub power: u64,
+    /// A process is killed: everything it wrote is there.
+    pub kill: u64,
+    /// A server is stopped and started in good order.
+    pub restart: u64,
+    /// A sync fails.
+    pub sync: u64,
+    /// A disk is full for a while.
+    pub full: u64,
+    /// A line is cut, in one direction or both.
+    pub cut: u64,
+    /// A connection breaks, perhaps in the middle of an entry.
+    pub reset: u64,
+    /// A server stands still for a while.
+    pub pause: u64,
+    /// A wall clock jumps.
+    pub clock: u64,
+    /// When a copy is promoted, if one is.
+    pub promote_at_us: Option<u64>,
+    /// What happens to the primary before.
+    pub before: Before,
+}
+
+/// What happens to a primary before another one is promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Before {
+    /// It is dead, for a while.
+    #[default]
+    Dies,
+    /// Nobody but clients reaches it.
+    IsCutOff,
+    /// Nothing: two believe to be primary, until one learns.
+    Nothing,
+}
+
+const SECOND: u64 = 1_000_000;
+
+impl Plan {
+    /// What a seed draws.
+    pub fn draw(seed: u64) -> Plan {
+        let mut random = Random::new(seed).fork(1);
+        let faults_until_us = random.between(5, 20) * SECOND;
+        let clients = random.between(1, 3);
+        let transactions = random.between(10, 45);
+        // They are busy for as long as faults happen.
+        let think_us = (faults_until_us / transactions).max(2_000) * 2;
+        Plan {
+            seed,
+            partitions: *random.pick(&[1, 2, 2, 3]),
+            staging_of: random.index(2),
+            segment_bytes_max: *random.pick(&[2 << 10, 8 << 10, 24 << 10, 128 << 10]),
+            retention_bytes_max: *random.pick(&[None, None, Some(24 << 10), Some(96 << 10)]),
+            clients: usize::try_from(clients).unwrap_or(1),
+            transactions,
+            think_us,
+            documents: random.between(4, 16),
+            text_bytes_max: *random.pick(&[80, 600, 4_000]),
+            faults_until_us,
+            latency_us: *random.pick(&[300, 5_000, 60_000, 400_000]),
+            work_us: *random.pick(&[50, 2_000, 30_000]),
+            faults: Faults::draw(&mut random, faults_until_us),
+        }
+    }
+}
+
+impl Faults {
+    fn draw(random: &mut Random, until_us: u64) -> Faults {
+        let mut rate = |most: u64| if random.chance(450) { random.between(1, most) } else { 0 };
+        let mut faults = Faults {
+            power: rate(60),
+            kill: rate(40),
+            restart: rate(30),
+            sync: rate(25),
+            full: rate(25),
+            cut: rate(60),
+            reset: rate(150),
+            pause: rate(40),
+            clock: rate(30),
+            ..Faults::default()
+        };
+        if random.chance(450) {
+            faults.promote_at_us = Some(random.between(until_us / 4, until_us * 3 / 4));
+            faults.before = *random.pick(&[Before::Dies, Before::IsCutOff, Before::Nothing]);
+        }
+        faults
+    }
+}

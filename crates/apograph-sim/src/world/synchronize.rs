@@ -1,0 +1,299 @@
+//! A synchronization here: the engine's own, question by question, over this world's lines.
+
+use apograph::Database;
+use apograph::format::{SyncQuestion, SyncScope, Timestamp};
+use apograph::synchronize::{
+    Snapshot, SyncAnswer, SyncError, SyncMarker, SyncPhase, Transfer, TransferError,
+};
+use apograph_replication::carrier::RefusalKind;
+use apograph_replication::link::Event as LinkEvent;
+use apograph_replication::sync::{Phase, SyncFailure, SyncReason};
+use bytes::{Bytes, BytesMut};
+
+use super::{Checked, Event, World};
+use crate::os;
+
+/// How long a copy waits for an answer.
+const ANSWER_US: u64 = 10_000_000;
+
+/// A synchronization under way.
+pub(super) struct Synchronizing {
+    why: SyncReason,
+    round: u32,
+    snapshot: Option<Snapshot>,
+    /// Which partition comes next.
+    next: usize,
+    transfer: Option<Transfer>,
+    question: Option<SyncQuestion>,
+    /// What the source is answering; it is gone with the source.
+    answer: Option<(u64, SyncAnswer)>,
+    buffer: BytesMut,
+    left_out: u64,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub(super) enum Answered {
+    Snapshot(Box<Snapshot>),
+    Piece(Option<Bytes>),
+    Refused(RefusalKind, String),
+    Silence,
+    /// Of a stream: for the link.
+    Told(LinkEvent, String),
+}
+
+/// Why it ended.
+type Failed = (SyncFailure, String);
+
+fn sync_failed(error: SyncError) -> Failed {
+    (error.failure(), error.to_string())
+}
+
+fn transfer_failed(error: TransferError) -> Failed {
+    (error.failure(), error.to_string())
+}
+
+impl World {
+    pub(super) fn synchronize(&mut self, host: usize, why: SyncReason, round: u32) -> Checked {
+        let Some(database) = self.server(host).database() else { return Ok(()) };
+        let begun = database.sync_marker().filter(|marker| marker.round >= round);
+        let snapshot = begun.map(|marker| marker.snapshot);
+        let Some(driver) = self.link(host) else { return Ok(()) };
+        let is_begun = snapshot.is_some();
+        driver.synchronizing = Some(Synchronizing {
+            why,
+            round,
+            snapshot,
+            next: 0,
+            transfer: None,
+            question: None,
+            answer: None,
+            buffer: BytesMut::new(),
+            left_out: 0,
+        });
+        if is_begun { self.go_on(host) } else { self.ask(host) }
+    }
+
+    /// Sends what is to be asked.
+    fn ask(&mut self, host: usize) -> Checked {
+        let Some(driver) = self.link(host) else { return Ok(()) };
+        let (number, source) = (driver.number, driver.source);
+        match self.way(host, source) {
+            Some(way) => self.after(way, Event::Ask(host, number)),
+            None => self.after(ANSWER_US, Event::Answered(host, number, Answered::Silence)),
+        }
+        Ok(())
+    }
+
+    /// At the source.
+    pub(super) fn answer_there(&mut self, host: usize, number: u64) -> Checked {
+        let Some(view) =
+            self.server(host).database().map(|database| (database.view(), database.sync_floor()))
+        else {
+            return Ok(());
+        };
+        let Some(driver) = self.link(host).filter(|driver| driver.number == number) else { return Ok(()) };
+        let source = driver.source;
+        let database = self.server(source).database();
+        let life = self.server(source).life;
+        let Some(synchronizing) = self.link(host).and_then(|driver| driver.synchronizing.as_mut()) else {
+            return Ok(());
+        };
+        let answered = match (&database, &mut synchronizing.answer) {
+            (None, _) => Answered::Refused(RefusalKind::Unavailable, "nobody answers".to_owned()),
+            (Some(_), Some((of, answer))) if *of == life => piece(source, answer),
+            (Some(_), Some(_)) => Answered::Piece(None),
+            (Some(database), None) => match &synchronizing.question {
+                None => snapshot(source, database, view),
+                Some(question) => {
+                    let Some(partition) = synchronizing.transfer.as_ref().map(Transfer::partition) else {
+                        return Ok(());
+                    };
+                    let question = question.clone();
+                    match os::as_host(source, || database.answer(partition, question)) {
+                        Err(error) => Answered::Refused(error.refusal(), error.to_string()),
+                        Ok(mut answer) => {
+                            let first = piece(source, &mut answer);
+                            synchronizing.answer = Some((life, answer));
+                            first
+                        }
+                    }
+                }
+            },
+        };
+        if let Some(database) = database {
+            // A snapshot is the work of its worker.
+            drop(database);
+            self.look_around(source)?;
+        }
+        match self.way(source, host) {
+            Some(way) => self.after(way, Event::Answered(host, number, answered)),
+            None => self.after(ANSWER_US, Event::Answered(host, number, Answered::Silence)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn answered(&mut self, host: usize, number: u64, answered: Answered) -> Checked {
+        if self.link(host).is_none_or(|driver| driver.number != number) {
+            return Ok(());
+        }
+        let until = self.server(host).paused_until_us;
+        if until > self.now() {
+            self.at(until, Event::Answered(host, number, answered));
+            return Ok(());
+        }
+        match answered {
+            Answered::Told(event, detail) => self.link_happened(host, number, event, &detail),
+            Answered::Silence => {
+                self.sync_ended(host, Err((SyncFailure::Cut, "no answer in time".to_owned())))
+            }
+            Answered::Refused(kind, detail) => {
+                let failure = match kind {
+                    RefusalKind::Unavailable => SyncFailure::Cut,
+                    RefusalKind::SnapshotExpired => SyncFailure::Expired,
+                    kind => SyncFailure::Refused(kind),
+                };
+                self.sync_ended(host, Err((failure, detail)))
+            }
+            Answered::Snapshot(snapshot) => match self.begin_sync(host, *snapshot) {
+                Ok(()) => self.go_on(host),
+                Err(failed) => self.sync_ended(host, Err(failed)),
+            },
+            Answered::Piece(None) => {
+                let detail = "the source ended an answer before its end".to_owned();
+                self.sync_ended(host, Err((SyncFailure::Cut, detail)))
+            }
+            Answered::Piece(Some(bytes)) => {
+                self.link_happened(host, number, LinkEvent::Received, "")?;
+                match self.take_answer(host, &bytes) {
+                    Ok(true) => self.go_on(host),
+                    Ok(false) => self.ask(host),
+                    Err(failed) => self.sync_ended(host, Err(failed)),
+                }
+            }
+        }
+    }
+
+    fn begin_sync(&mut self, host: usize, snapshot: Snapshot) -> Result<(), Failed> {
+        let gone = || (SyncFailure::Halted, "nothing is synchronized".to_owned());
+        let database = self.server(host).database().ok_or_else(gone)?;
+        let began = i64::try_from(self.now()).unwrap_or_default();
+        let synchronizing =
+            self.link(host).and_then(|driver| driver.synchronizing.as_mut()).ok_or_else(gone)?;
+        let before = database.sync_marker();
+        let forked = synchronizing.why == SyncReason::UnknownPosition;
+        let marker = SyncMarker {
+            phase: SyncPhase::Transferring,
+            reason: before
+                .as_ref()
+                .map_or(synchronizing.why.as_str(), |before| before.reason.as_str())
+                .to_owned(),
+            round: synchronizing.round.max(before.as_ref().map_or(0, |before| before.round)),
+            began,
+            snapshot: snapshot.clone(),
+            keep_journals: forked || before.is_some_and(|before| before.keep_journals),
+            since: Timestamp::ZERO,
+            max_versions: 0,
+            documents: 0,
+            bytes: 0,
+            equal: false,
+            left_out: 0,
+        };
+        synchronizing.snapshot = Some(snapshot);
+        os::as_host(host, || database.begin_sync(marker)).map_err(sync_failed)
+    }
+
+    /// The next question, or the last step.
+    fn go_on(&mut self, host: usize) -> Checked {
+        match self.next_question(host) {
+            Ok(true) => self.ask(host),
+            Ok(false) => {
+                let number = self.link(host).map_or(0, |driver| driver.number);
+                self.link_happened(host, number, LinkEvent::Synchronizing(Phase::Installing), "")?;
+                let Some(database) = self.server(host).database() else { return Ok(()) };
+                let left_out = self
+                    .link(host)
+                    .and_then(|driver| driver.synchronizing.as_ref())
+                    .map_or(0, |synchronizing| synchronizing.left_out);
+                let done = os::as_host(host, || database.finish_sync(left_out).map(drop));
+                self.look_around(host)?;
+                self.sync_ended(host, done.map_err(sync_failed))
+            }
+            Err(failed) => self.sync_ended(host, Err(failed)),
+        }
+    }
+
+    fn next_question(&mut self, host: usize) -> Result<bool, Failed> {
+        let gone = || (SyncFailure::Halted, "nothing is synchronized".to_owned());
+        let database = self.server(host).database().ok_or_else(gone)?;
+        let synchronizing =
+            self.link(host).and_then(|driver| driver.synchronizing.as_mut()).ok_or_else(gone)?;
+        let snapshot = synchronizing.snapshot.clone().ok_or_else(gone)?;
+        os::as_host(host, || {
+            loop {
+                if synchronizing.transfer.is_none() {
+                    let Some(of) = snapshot.partitions.get(synchronizing.next) else { return Ok(false) };
+                    synchronizing.next += 1;
+                    let scope = SyncScope::default();
+                    synchronizing.transfer =
+                        Some(database.transfer(&snapshot, of, scope).map_err(sync_failed)?);
+                }
+                let Some(transfer) = &mut synchronizing.transfer else { return Ok(false) };
+                synchronizing.answer = None;
+                synchronizing.buffer.clear();
+                synchronizing.question = transfer.next_question().map_err(transfer_failed)?;
+                if synchronizing.question.is_some() {
+                    return Ok(true);
+                }
+                synchronizing.left_out += transfer.progress().left_out;
+                synchronizing.transfer = None;
+            }
+        })
+    }
+
+    /// Answers whether the answer is over.
+    fn take_answer(&mut self, host: usize, bytes: &[u8]) -> Result<bool, Failed> {
+        let gone = || (SyncFailure::Halted, "nothing is synchronized".to_owned());
+        let synchronizing =
+            self.link(host).and_then(|driver| driver.synchronizing.as_mut()).ok_or_else(gone)?;
+        synchronizing.buffer.extend_from_slice(bytes);
+        let transfer = synchronizing.transfer.as_mut().ok_or_else(gone)?;
+        let buffer = &mut synchronizing.buffer;
+        os::as_host(host, || transfer.take(buffer)).map_err(transfer_failed)
+    }
+
+    fn sync_ended(&mut self, host: usize, done: Result<(), Failed>) -> Checked {
+        let Some(driver) = self.link(host) else { return Ok(()) };
+        driver.synchronizing = None;
+        let number = driver.number;
+        match done {
+            Ok(()) => {
+                self.figures.synchronizations += 1;
+                self.server(host).has_synchronized = true;
+                self.note_of(host, "has synchronized");
+                self.link_happened(host, number, LinkEvent::Installed, "")
+            }
+            Err((failure, detail)) => {
+                self.link_happened(host, number, LinkEvent::SyncFailed(failure), &detail)
+            }
+        }
+    }
+}
+
+fn snapshot(
+    source: usize,
+    database: &Database,
+    (view, above): (apograph::format::View, Timestamp),
+) -> Answered {
+    match os::as_host(source, || database.snapshot(view, above)) {
+        Ok(snapshot) => Answered::Snapshot(Box::new(snapshot)),
+        Err(error) => Answered::Refused(error.refusal(), error.to_string()),
+    }
+}
+
+fn piece(source: usize, answer: &mut SyncAnswer) -> Answered {
+    match os::as_host(source, || answer.next(16 << 10)) {
+        Ok(piece) => Answered::Piece(piece),
+        Err(error) => Answered::Refused(error.refusal(), error.to_string()),
+    }
+}
