@@ -109,3 +109,108 @@ impl History {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use apograph::database::roles::EpochStart;
+
+    use super::super::truth::tests::truth;
+    use super::*;
+
+    const A: Write = Write { client: 0, number: 0 };
+    const B: Write = Write { client: 1, number: 0 };
+
+    fn saved(epoch: u64, timestamp: u64) -> Outcome {
+        Outcome::Acknowledged { token: Token { epoch, timestamp: Timestamp(timestamp) } }
+    }
+
+    fn history(attempts: &[(Write, &'static str, u64, u64, Outcome)]) -> History {
+        let mut history = History::default();
+        for (write, server, asked, answered, outcome) in attempts {
+            history.attempt(*write, server, *asked, *answered, outcome.clone());
+        }
+        history
+    }
+
+    fn found(history: &History, happened: &[(u64, &str, Vec<apograph::format::Change>)]) -> String {
+        history.judge(&truth(happened), true).err().unwrap_or_default()
+    }
+
+    fn both() -> Vec<(u64, &'static str, Vec<apograph::format::Change>)> {
+        vec![(10, "write 0.0", Vec::new()), (11, "write 1.0", Vec::new())]
+    }
+
+    #[test]
+    fn a_good_history_is_well() {
+        let good = history(&[(A, "a", 1, 2, saved(1, 10)), (B, "a", 3, 4, saved(1, 11))]);
+        assert_eq!(found(&good, &both()), "");
+        // Asked at the same time, they may have come in either order.
+        let at_once = history(&[(A, "a", 1, 4, saved(1, 11)), (B, "a", 2, 3, saved(1, 10))]);
+        assert_eq!(found(&at_once, &both()), "");
+        // Nobody was told of the second.
+        let unknown = Outcome::Unknown { why: String::new() };
+        assert_eq!(found(&history(&[(A, "a", 1, 2, unknown)]), &[]), "");
+    }
+
+    #[test]
+    fn what_was_saved_and_is_not_there_is_found() {
+        let of = history(&[(A, "a", 1, 2, saved(1, 10))]);
+        assert!(found(&of, &[]).contains("Lost"));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_found() {
+        let of = history(&[(A, "a", 1, 2, saved(1, 10))]);
+        assert!(
+            found(&of, &[(10, "write 0.0", Vec::new()), (11, "write 0.0", Vec::new())]).contains("Doubled")
+        );
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_found() {
+        assert!(found(&History::default(), &[(10, "write 0.0", Vec::new())]).contains("Unasked"));
+    }
+
+    #[test]
+    fn two_servers_that_save_in_one_epoch_are_found() {
+        let of = history(&[(A, "a", 1, 2, saved(1, 10)), (B, "b", 3, 4, saved(1, 11))]);
+        assert!(found(&of, &both()).contains("TwoPrimaries"));
+    }
+
+    #[test]
+    fn one_token_for_two_writes_is_found() {
+        let of = history(&[(A, "a", 1, 3, saved(1, 10)), (B, "a", 2, 4, saved(1, 10))]);
+        assert!(found(&of, &both()).contains("OneToken"));
+    }
+
+    #[test]
+    fn an_order_that_clients_saw_otherwise_is_found() {
+        let of = history(&[(A, "a", 1, 2, saved(1, 11)), (B, "a", 3, 4, saved(1, 10))]);
+        assert!(found(&of, &both()).contains("was asked after"));
+    }
+
+    #[test]
+    fn what_was_cut_off_has_to_be_listed() {
+        let mut of = history(&[(A, "a", 1, 2, saved(1, 10))]);
+        let mut what = truth(&[]);
+        let primary = apograph::status::ServerIdentity {
+            name: "b".to_owned(),
+            key: apograph::format::ServerKey([0; 32]),
+            url: None,
+        };
+        what.begin(EpochStart { epoch: 2, base: Timestamp(9), primary });
+        of.epoch(2, Timestamp(9), "b");
+        assert!(of.judge(&what, true).unwrap_err().contains("nobody lists it"));
+        assert_eq!(of.judge(&what, false), Ok(()), "a bounded journal may have retired it");
+        of.orphan(Token { epoch: 1, timestamp: Timestamp(10) }, "a");
+        assert_eq!(of.judge(&what, true), Ok(()));
+    }
+
+    #[test]
+    fn an_epoch_that_two_servers_began_is_found() {
+        let mut of = History::default();
+        of.epoch(2, Timestamp(9), "b");
+        of.epoch(2, Timestamp(9), "c");
+        assert!(found(&of, &[]).contains("TwoBegan"));
+    }
+}

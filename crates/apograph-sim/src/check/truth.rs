@@ -235,3 +235,159 @@ impl Secrets {
         self.purged.iter().filter(|secret| !kept.contains(secret)).map(String::as_str).collect()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use apograph::format::{EntryHeader, Kind, TransactionFacts, VersionRef};
+
+    use super::*;
+
+    pub(in crate::check) fn uri(text: &str) -> Uri {
+        Uri::parse(text).unwrap()
+    }
+
+    /// The version of this number, live or not.
+    pub(in crate::check) fn change(at: &str, operation: Operation, number: u64, is_live: bool) -> Change {
+        let version = VersionRef { number, id: Hash::of(format!("{at} {number}").as_bytes()) };
+        let is_gone = operation == Operation::Purge;
+        let state = match operation {
+            Operation::Purge => State::Purged,
+            _ if is_live => State::Published,
+            _ => State::Working,
+        };
+        let head = Head {
+            kind: Kind::Document,
+            state,
+            working: Some(version).filter(|_| !is_gone),
+            live: Some(version).filter(|_| is_live && !is_gone),
+            lock: None,
+            history: Head::NO_HISTORY,
+            versions: number,
+            moved_to: None,
+            changed: Timestamp(number),
+            r#type: String::new(),
+            ever_live: is_live,
+        };
+        let versions = Some(version).filter(|_| operation == Operation::Put).into_iter().collect();
+        Change {
+            operation,
+            uri: uri(at),
+            head,
+            versions,
+            erased: Vec::new(),
+            counterpart: None,
+            was_live: false,
+        }
+    }
+
+    fn entry(partition: u16, timestamp: u64, participants: u64, changes: Vec<Change>) -> Entry {
+        let facts = Facts::Transaction(TransactionFacts { changes, ..TransactionFacts::default() });
+        let header = EntryHeader {
+            kind: EntryKind::Transaction,
+            starts_segment: false,
+            facts_bytes: 0,
+            payloads: 0,
+            payloads_bytes: 0,
+            epoch: 1,
+            sequence: timestamp,
+            timestamp: Timestamp(timestamp),
+            previous_timestamp: Timestamp(timestamp - 1),
+            synced: 0,
+            participants: Participants(participants),
+            partition: PartitionId(partition),
+            previous_hash: Hash([0; 32]),
+            hash: Hash([0; 32]),
+        };
+        Entry::seal(header, &facts.encode(), &[])
+    }
+
+    /// What happened, of comments and changes.
+    pub(in crate::check) fn truth(happened: &[(u64, &str, Vec<Change>)]) -> Truth {
+        let mut truth = Truth::default();
+        for (at, comment, changes) in happened {
+            let one = Happened {
+                epoch: 1,
+                comment: (*comment).to_owned(),
+                changes: changes.clone(),
+                ..Happened::default()
+            };
+            truth.by_time.insert(Timestamp(*at), one);
+        }
+        truth.visible = Timestamp(u64::MAX);
+        truth
+    }
+
+    #[test]
+    fn a_whole_transaction_is_well_and_half_of_one_is_found() {
+        let mut truth = Truth::default();
+        truth.take(PartitionId(0), &entry(0, 5, 3, Vec::new())).unwrap();
+        assert!(truth.reached(Timestamp(4)).is_ok(), "it is not visible");
+        assert_eq!(truth.reached(Timestamp(5)).unwrap_err(), "half of the transaction at 5 is visible");
+        truth.take(PartitionId(1), &entry(1, 5, 3, Vec::new())).unwrap();
+        truth.reached(Timestamp(5)).unwrap();
+    }
+
+    #[test]
+    fn a_timestamp_that_is_used_twice_is_found() {
+        let mut truth = Truth::default();
+        truth.take(PartitionId(0), &entry(0, 5, 1, Vec::new())).unwrap();
+        assert!(truth.take(PartitionId(0), &entry(0, 5, 1, Vec::new())).unwrap_err().contains("two entries"));
+        assert!(
+            truth.take(PartitionId(1), &entry(1, 5, 2, Vec::new())).unwrap_err().contains("two transactions")
+        );
+    }
+
+    #[test]
+    fn a_read_of_another_time_is_found() {
+        let (first, second) = (change("/a", Operation::Put, 1, false), change("/a", Operation::Put, 2, true));
+        let truth = truth(&[(5, "", vec![first.clone()]), (9, "", vec![second.clone()])]);
+        let of = |at, found: Option<&Head>| truth.compare(&uri("/a"), Timestamp(at), found).is_ok();
+        assert!(
+            of(4, None) && of(5, Some(&first.head)) && of(8, Some(&first.head)) && of(9, Some(&second.head))
+        );
+        assert!(!of(4, Some(&first.head)), "too early");
+        assert!(!of(5, None), "missing");
+        assert!(!of(8, Some(&second.head)), "of the future");
+        assert!(!of(9, Some(&first.head)), "stale");
+        let live = |at, found: Option<&Head>| truth.compare_live(&uri("/a"), Timestamp(at), found).is_ok();
+        assert!(live(5, None) && live(9, Some(&second.head)));
+        assert!(!live(9, None), "not shown");
+        assert!(!live(5, Some(&second.head)), "shown too early");
+    }
+
+    #[test]
+    fn what_an_epoch_cut_off_did_not_happen() {
+        let first = change("/a", Operation::Put, 1, false);
+        let mut truth =
+            truth(&[(5, "", vec![first.clone()]), (9, "", vec![change("/a", Operation::Put, 2, false)])]);
+        let primary = apograph::status::ServerIdentity {
+            name: "b".to_owned(),
+            key: apograph::format::ServerKey([0; 32]),
+            url: None,
+        };
+        truth.begin(EpochStart { epoch: 2, base: Timestamp(7), primary });
+        assert_eq!(truth.head(&uri("/a"), Timestamp(9)), Some(&first.head));
+        assert!(
+            truth.is_cut(1, Timestamp(8)) && !truth.is_cut(1, Timestamp(7)) && !truth.is_cut(2, Timestamp(8))
+        );
+    }
+
+    #[test]
+    fn drafts_and_purged_texts_are_known_by_their_secrets() {
+        let secret = |comment: &str, uri: &Uri| format!("{comment} {uri}");
+        let mut moved = change("/b", Operation::MoveHere, 1, false);
+        moved.counterpart = Some(uri("/a"));
+        moved.versions = moved.head.working.into_iter().collect();
+        let truth = truth(&[
+            (1, "draft", vec![change("/a", Operation::Put, 1, false)]),
+            (2, "published", vec![change("/c", Operation::Put, 1, true)]),
+            (3, "moved", vec![moved]),
+            (4, "gone", vec![change("/d", Operation::Put, 1, true)]),
+            (5, "purge", vec![change("/d", Operation::Purge, 1, false)]),
+            (6, "purge", vec![change("/a", Operation::Purge, 1, false)]),
+        ]);
+        let secrets = truth.secrets(secret);
+        assert_eq!(secrets.never_live(), ["draft /a"].into());
+        assert_eq!(secrets.purged(), ["gone /d"].into(), "what was moved away is still at its new place");
+    }
+}

@@ -2,12 +2,13 @@
 //!
 //! A run does its script on servers of which one has its data on a [`Disk`], and notes after which operation what was
 //! promised. Then the log of the disk is replayed: for every number of operations, and every [`Survival`], the server is
-//! started on what would be left. Images that were seen before are not looked at again.
+//! started on what would be left. An image that was seen before is not started again: what the server showed then is
+//! compared with what was promised since.
 
 mod script;
 mod servers;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -84,7 +85,21 @@ pub struct Fault {
 trait Run: Sync {
     /// Starts the server on `folder`, whose disk went through `operations` operations before the power was cut, and
     /// panics if a promise is broken. `thorough` asks for what takes longer.
-    fn check(&self, folder: &Path, operations: usize, thorough: bool);
+    fn check(&self, folder: &Path, operations: usize, thorough: bool) -> Shown;
+
+    /// What was promised after so many operations: it never grows less.
+    fn promised(&self, operations: usize) -> Shown;
+}
+
+/// How far a server is: numbers that only grow. What is not there is zero.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Shown(Vec<u64>);
+
+impl Shown {
+    fn reaches(&self, promised: &Shown) -> bool {
+        let of = |index: usize| self.0.get(index).copied().unwrap_or_default();
+        promised.0.iter().enumerate().all(|(index, promised)| of(index) >= *promised)
+    }
 }
 
 /// Runs it. Fails where the disk cannot be mounted.
@@ -123,25 +138,45 @@ fn check_all(plan: Plan, log: &[Operation], run: &dyn Run) -> Figures {
         ..Figures::default()
     });
     let done = AtomicUsize::new(0);
-    let source = Mutex::new(Source { replay: Replay::new(), at: 0, ways: Vec::new(), seen: HashSet::new() });
+    let source = Mutex::new(Source { replay: Replay::new(), at: 0, ways: Vec::new(), seen: HashMap::new() });
+    let shown = Mutex::new(HashMap::new());
     std::thread::scope(|scope| {
         for _ in 0..plan.threads.max(1) {
             scope.spawn(|| {
-                while let Some((at, survival, image)) = source.lock().unwrap().next(plan, log, &figures) {
+                loop {
+                    // Not in the head of the loop: the others take theirs while this one is started.
+                    let next = source.lock().unwrap().next(plan, log, &figures);
+                    let Some((at, survival, image, hash)) = next else { break };
                     let thorough =
                         done.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) || plan.only.is_some();
-                    if let Err(what) = check_one(run, &image, at, thorough) {
-                        let mut place = place(log, at);
-                        if plan.only.is_some() {
-                            place = format!("{place}, kept in {}", keep(&image));
+                    match check_one(run, &image, at, thorough) {
+                        Ok(found) => drop(shown.lock().unwrap().insert(hash, found)),
+                        Err(what) => {
+                            let mut place = place(log, at);
+                            if plan.only.is_some() {
+                                place = format!("{place}, kept in {}", keep(&image));
+                            }
+                            figures.lock().unwrap().faults.push(Fault {
+                                operations: at,
+                                survival,
+                                place,
+                                what,
+                            });
                         }
-                        figures.lock().unwrap().faults.push(Fault { operations: at, survival, place, what });
                     }
                 }
             });
         }
     });
     let mut figures = figures.into_inner().unwrap();
+    let shown = shown.into_inner().unwrap();
+    for (hash, (at, survival)) in source.into_inner().unwrap().seen {
+        let (Some(shown), promised) = (shown.get(&hash), run.promised(at)) else { continue };
+        if !shown.reaches(&promised) {
+            let what = format!("{promised:?} was promised, and it shows {shown:?}");
+            figures.faults.push(Fault { operations: at, survival, place: place(log, at), what });
+        }
+    }
     figures.faults.sort_by_key(|fault| (fault.operations, fault.survival));
     figures
 }
@@ -156,7 +191,8 @@ struct Source {
     replay: Replay,
     at: usize,
     ways: Vec<Survival>,
-    seen: HashSet<[u8; 32]>,
+    /// Images by their hash, and after how many operations each was last what could be left.
+    seen: HashMap<[u8; 32], (usize, Survival)>,
 }
 
 impl Source {
@@ -165,7 +201,7 @@ impl Source {
         plan: Plan,
         log: &[Operation],
         figures: &Mutex<Figures>,
-    ) -> Option<(usize, Survival, Image)> {
+    ) -> Option<(usize, Survival, Image, [u8; 32])> {
         loop {
             while let Some(survival) = self.ways.pop() {
                 // The way is advanced before: `at` operations were done.
@@ -174,9 +210,10 @@ impl Source {
                 let image = self.replay.image(survival, seed);
                 let mut figures = figures.lock().unwrap();
                 figures.cuts += 1;
-                if self.seen.insert(image.hash()) {
+                let hash = image.hash();
+                if self.seen.insert(hash, (at, survival)).is_none() {
                     figures.images += 1;
-                    return Some((at, survival, image));
+                    return Some((at, survival, image, hash));
                 }
             }
             if self.at > log.len() {
@@ -193,7 +230,7 @@ impl Source {
     }
 }
 
-fn check_one(run: &dyn Run, image: &Image, at: usize, thorough: bool) -> Result<(), String> {
+fn check_one(run: &dyn Run, image: &Image, at: usize, thorough: bool) -> Result<Shown, String> {
     let dir = scratch().map_err(|error| error.to_string())?;
     image.write(dir.path()).map_err(|error| error.to_string())?;
     let checked = catch_unwind(AssertUnwindSafe(|| run.check(dir.path(), at, thorough)));

@@ -12,7 +12,7 @@ use apograph::{Database, Folder, Role};
 use bytes::BytesMut;
 
 use super::script::{Do, Script, Step, transaction};
-use super::{Plan, Run, Victim};
+use super::{Plan, Run, Shown, Victim};
 use crate::disk::Disk;
 
 /// Whoever has not come to rest after so long never does.
@@ -163,11 +163,11 @@ impl Edited {
 }
 
 impl Run for Edited {
-    fn check(&self, folder: &Path, operations: usize, thorough: bool) {
+    fn check(&self, folder: &Path, operations: usize, thorough: bool) -> Shown {
         let home = folder.join(&self.name);
         if operations < self.begun && Folder::open(&home).is_err() {
             // It never was a data folder: whoever made it was not told that it is one.
-            return;
+            return Shown::default();
         }
         let server = Server::start(&home);
         let database = &server.database;
@@ -180,12 +180,15 @@ impl Run for Edited {
         }
         let (Some(moment), true) = (self.at(visible), promised.is_some()) else {
             // Nothing was promised yet, and what it shows it may just have begun.
-            return server.stop();
+            server.stop();
+            return Shown(vec![visible.0]);
         };
         let found = held(database, &View::ALL, visible, thorough);
         compare(&found, &moment.held, visible);
+        let shown = Shown(vec![visible.0]);
         if !thorough {
-            return server.stop();
+            server.stop();
+            return shown;
         }
         // Every moment before is still what it was.
         for moment in self.moments.iter().filter(|moment| moment.at <= visible) {
@@ -201,6 +204,12 @@ impl Run for Edited {
         let changes = [("/afterwards", Do::Put("it goes on".into()))];
         server.database.commit(transaction(&server.database, &changes)).unwrap();
         server.stop();
+        shown
+    }
+
+    fn promised(&self, operations: usize) -> Shown {
+        let promised = self.moments.iter().rev().find(|moment| moment.promised <= operations);
+        Shown(promised.map(|moment| moment.at.0).into_iter().collect())
     }
 }
 
@@ -331,10 +340,10 @@ impl Followed {
 }
 
 impl Run for Followed {
-    fn check(&self, folder: &Path, operations: usize, thorough: bool) {
+    fn check(&self, folder: &Path, operations: usize, thorough: bool) -> Shown {
         let home = folder.join(&self.name);
         if operations < self.begun && Folder::open(&home).is_err() {
-            return;
+            return Shown::default();
         }
         let server = Server::try_start(&home).unwrap().unwrap_or_else(|| self.source.adopt(&home));
         let found = positions(&server.database);
@@ -353,6 +362,12 @@ impl Run for Followed {
         }
         self.source.catch_up(&server.database);
         server.stop();
+        Shown(found.iter().map(|end| end.sequence).collect())
+    }
+
+    fn promised(&self, operations: usize) -> Shown {
+        let reached = self.reached.iter().rev().find(|reached| reached.promised <= operations);
+        Shown(reached.into_iter().flat_map(|reached| &reached.ends).map(|end| end.sequence).collect())
     }
 }
 
@@ -389,10 +404,10 @@ impl Synchronized {
 }
 
 impl Run for Synchronized {
-    fn check(&self, folder: &Path, operations: usize, thorough: bool) {
+    fn check(&self, folder: &Path, operations: usize, thorough: bool) -> Shown {
         let home = folder.join(&self.name);
         if Folder::open(&home).is_err() {
-            return;
+            return Shown::default();
         }
         let server = Server::try_start(&home).unwrap().unwrap_or_else(|| self.source.adopt(&home));
         let copy = &server.database;
@@ -404,11 +419,18 @@ impl Run for Synchronized {
             "it was at {at}, and is at {}",
             copy.visible()
         );
+        let shown = Shown(vec![copy.visible().0]);
         if copy.sync_marker().is_some() {
             complete(&self.source.server.database, copy);
         }
         self.source.catch_up(copy);
         server.stop();
+        shown
+    }
+
+    fn promised(&self, operations: usize) -> Shown {
+        let (promised, at) = self.promised;
+        Shown(if operations < promised { Vec::new() } else { vec![at.0] })
     }
 }
 
