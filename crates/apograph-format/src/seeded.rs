@@ -24,14 +24,10 @@ pub enum Seeded {
     TailNotCut,
     /// What the disk refused stays in the journal.
     RefusedKept,
-    /// Copies are sent what is not visible yet.
-    SentTooEarly,
     /// A staging server is sent what was not published.
     DraftLeaked,
     /// Purged bytes stay in the journals.
     PurgeForgotten,
-    /// Entries are taken of a history that a later epoch cut off.
-    LowerEpochTaken,
     /// A primary that heard of a later epoch goes on.
     FenceIgnored,
     /// A copy whose synchronization was interrupted shows what it has.
@@ -40,7 +36,7 @@ pub enum Seeded {
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Seeded; 15] = [
+    pub const ALL: [Seeded; 13] = [
         Seeded::SyncLeftOut,
         Seeded::SyncFailureIgnored,
         Seeded::FolderSyncLeftOut,
@@ -50,10 +46,8 @@ impl Seeded {
         Seeded::ClockBelieved,
         Seeded::TailNotCut,
         Seeded::RefusedKept,
-        Seeded::SentTooEarly,
         Seeded::DraftLeaked,
         Seeded::PurgeForgotten,
-        Seeded::LowerEpochTaken,
         Seeded::FenceIgnored,
         Seeded::MarkerForgotten,
     ];

@@ -456,7 +456,7 @@ pub unsafe extern "C" fn getpid() -> libc::pid_t {
     simulated(|_| 1).unwrap_or_else(|| unsafe { real() })
 }
 
-/// What runs in threads does not always happen in the same order.
+/// What runs in threads does not always happen in the same order: there are none to be had. Who can do without does.
 ///
 /// # Safety
 /// As of the C library.
@@ -467,7 +467,9 @@ pub unsafe extern "C" fn pthread_create(
     run: extern "C" fn(*mut c_void) -> *mut c_void,
     with: *mut c_void,
 ) -> c_int {
-    assert!(simulated(|_| ()).is_none(), "a simulated server started a thread");
+    if simulated(|_| ()).is_some() {
+        return libc::EAGAIN;
+    }
     let real = real!(
         c"pthread_create",
         fn(

@@ -27,6 +27,8 @@ pub struct Host {
     next: Node,
     /// The power is cut before the operation that brings this to zero.
     pub cut_in: Option<u64>,
+    /// The same, before the sync that brings this to zero.
+    pub cut_at_sync_in: Option<u64>,
     /// The power is cut: nothing that is asked of the disk happens any more.
     pub is_cut: bool,
     /// The sync that brings this to zero fails, and what it was to make durable is lost.
@@ -60,6 +62,8 @@ impl Host {
 
     /// May this be synced?
     pub(super) fn admit_sync(&mut self, node: Node) -> Result<(), Failure> {
+        self.is_cut |= self.cut_at_sync_in == Some(0);
+        self.cut_at_sync_in = self.cut_at_sync_in.map(|left| left.saturating_sub(1));
         self.admit(false)?;
         self.fail_sync_in = match self.fail_sync_in {
             Some(0) => {
@@ -126,7 +130,7 @@ pub fn survive(host: usize, survival: Survival, seed: u64) -> io::Result<()> {
     with(|os| {
         let host = os.host(host);
         (host.replay, host.next) = Replay::of(&image);
-        (host.is_cut, host.cut_in) = (false, None);
+        (host.is_cut, host.cut_in, host.cut_at_sync_in) = (false, None, None);
         (host.fail_sync_in, host.failed) = (None, false);
     });
     Ok(())

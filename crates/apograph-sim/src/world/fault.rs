@@ -40,9 +40,16 @@ impl World {
             let clock = comes(faults.clock);
             if power {
                 // In the middle of something, sooner or later.
-                let cut_in = self.chances.below(120);
-                self.fault(host, &format!("will lose its power in {cut_in} operations"));
-                os::with(|os| os.host(host).cut_in = Some(cut_in));
+                let (cut_in, is_sync) = (self.chances.below(120), self.chances.chance(400));
+                if is_sync {
+                    // Between the syncs of one transaction, say.
+                    let cut_in = cut_in / 6;
+                    self.fault(host, &format!("will lose its power before sync {cut_in}"));
+                    os::with(|os| os.host(host).cut_at_sync_in = Some(cut_in));
+                } else {
+                    self.fault(host, &format!("will lose its power in {cut_in} operations"));
+                    os::with(|os| os.host(host).cut_in = Some(cut_in));
+                }
             } else if kill {
                 self.fault(host, "will be killed");
                 self.die(host, false)?;
@@ -158,6 +165,12 @@ impl World {
             return Ok(());
         };
         if self.server(HEIR).paused_until_us > self.now() || self.acting == HEIR {
+            return Ok(());
+        }
+        // One that no server document names yet nobody would believe. Known: docs/reliability.md.
+        let me = self.server(HEIR).up.as_ref().map(|up| up.folder.identity().key);
+        if !database.known_servers().iter().any(|known| Some(known.key) == me) {
+            again(self);
             return Ok(());
         }
         let order = Promote { reason: "the primary is lost".to_owned(), ..Promote::default() };

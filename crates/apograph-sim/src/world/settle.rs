@@ -28,7 +28,8 @@ impl World {
         for host in 0..SERVERS.len() {
             os::with(|os| {
                 let host = os.host(host);
-                (host.cut_in, host.fail_sync_in, host.is_full) = (None, None, false);
+                (host.cut_in, host.cut_at_sync_in) = (None, None);
+                (host.fail_sync_in, host.is_full) = (None, false);
             });
             self.server(host).paused_until_us = now;
             if os::with(|os| os.host(host).failed) {

@@ -323,6 +323,7 @@ impl World {
 
     /// A server is gone: streams out of it break, streams into it are forgotten.
     pub(super) fn lose_streams(&mut self, host: usize) {
+        self.lose_answers(host);
         self.streams.retain(|_, stream| stream.copy != host);
         let from: Vec<u64> =
             self.streams.iter().filter(|(_, stream)| stream.source == host).map(|(id, _)| *id).collect();

@@ -25,8 +25,8 @@ pub(super) struct Synchronizing {
     next: usize,
     transfer: Option<Transfer>,
     question: Option<SyncQuestion>,
-    /// What the source is answering; it is gone with the source.
-    answer: Option<(u64, SyncAnswer)>,
+    /// What the source is answering, in which of its lives; it is gone with the source.
+    answer: Option<(u64, Option<SyncAnswer>)>,
     buffer: BytesMut,
     left_out: u64,
 }
@@ -74,6 +74,16 @@ impl World {
         if is_begun { self.go_on(host) } else { self.ask(host) }
     }
 
+    /// A source is gone: nothing of it is held any more.
+    pub(super) fn lose_answers(&mut self, source: usize) {
+        for host in 0..self.servers.len() {
+            let Some(driver) = self.link(host).filter(|driver| driver.source == source) else { continue };
+            if let Some(answer) = driver.synchronizing.as_mut().and_then(|of| of.answer.as_mut()) {
+                answer.1 = None;
+            }
+        }
+    }
+
     /// Sends what is to be asked.
     fn ask(&mut self, host: usize) -> Checked {
         let Some(driver) = self.link(host) else { return Ok(()) };
@@ -101,7 +111,7 @@ impl World {
         };
         let answered = match (&database, &mut synchronizing.answer) {
             (None, _) => Answered::Refused(RefusalKind::Unavailable, "nobody answers".to_owned()),
-            (Some(_), Some((of, answer))) if *of == life => piece(source, answer),
+            (Some(_), Some((of, Some(answer)))) if *of == life => piece(source, answer),
             (Some(_), Some(_)) => Answered::Piece(None),
             (Some(database), None) => match &synchronizing.question {
                 None => snapshot(source, database, view),
@@ -114,7 +124,7 @@ impl World {
                         Err(error) => Answered::Refused(error.refusal(), error.to_string()),
                         Ok(mut answer) => {
                             let first = piece(source, &mut answer);
-                            synchronizing.answer = Some((life, answer));
+                            synchronizing.answer = Some((life, Some(answer)));
                             first
                         }
                     }

@@ -4,7 +4,6 @@ use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
-use apograph_format::seeded::{self, Seeded};
 use apograph_format::{
     Entry, EntryKind, EpochFacts, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest,
     SourcePoint,
@@ -139,7 +138,7 @@ impl Worker {
         let epoch = entry.header().epoch;
         {
             let file = self.shared.file();
-            if file.is_cut(epoch, entry.header().timestamp) && !seeded::is(Seeded::LowerEpochTaken) {
+            if file.is_cut(epoch, entry.header().timestamp) {
                 return Err(TakeError::LowerEpoch { found: epoch, seen: file.epoch });
             }
         }

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 
-use apograph_format::seeded::{self, Seeded};
 use apograph_format::{
     ContentFact, Entry, Hash, Heartbeat, PartitionId, Position, ServerKey, SourcePoint, Timestamp, Uri, View,
 };
@@ -154,7 +153,7 @@ impl Feed {
             None => self.entries.next().map_err(feed_error)?,
         };
         let Some(entry) = entry else { return Ok(None) };
-        if entry.header().timestamp > visible && !seeded::is(Seeded::SentTooEarly) {
+        if entry.header().timestamp > visible {
             self.held = Some(entry);
             return Ok(None);
         }
