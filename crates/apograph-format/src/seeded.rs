@@ -30,13 +30,11 @@ pub enum Seeded {
     PurgeForgotten,
     /// A primary that heard of a later epoch goes on.
     FenceIgnored,
-    /// A copy whose synchronization was interrupted shows what it has.
-    MarkerForgotten,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Seeded; 13] = [
+    pub const ALL: [Seeded; 12] = [
         Seeded::SyncLeftOut,
         Seeded::SyncFailureIgnored,
         Seeded::FolderSyncLeftOut,
@@ -49,7 +47,6 @@ impl Seeded {
         Seeded::DraftLeaked,
         Seeded::PurgeForgotten,
         Seeded::FenceIgnored,
-        Seeded::MarkerForgotten,
     ];
 }
 

@@ -110,7 +110,7 @@ impl Database {
         }
         prepare_spool(path)?;
         let stores = open_stores(path, &file, settings)?;
-        let mut marker = SyncMarker::read(path)?.filter(|_| !seeded::is(Seeded::MarkerForgotten));
+        let mut marker = SyncMarker::read(path)?;
         if let Some(marker) = &marker {
             let homes = file.partitions.all().map(|partition| partition_home(path, partition));
             replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at)?;
