@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use apograph_client::client::ClientSettings;
+use apograph_client::format::Durability;
 use apograph_client::types::Status;
 use apograph_client::{Client, Secret};
 use serde_json::Value;
@@ -159,12 +160,22 @@ impl Server {
 
     /// The same, which tries once and does not wait long.
     pub fn impatient_client(&self, role: &str) -> Client {
+        self.impatient_client_with(role, None, None)
+    }
+
+    /// The same, whose writes are answered when they are this durable, or after so long.
+    pub fn impatient_client_with(
+        &self,
+        role: &str,
+        durability: Option<Durability>,
+        within: Option<Duration>,
+    ) -> Client {
         let secret = Secret::from_file(&self.token(role)).unwrap();
         let mut settings = ClientSettings::new(self.url()).with_secret(secret);
         settings.idle_timeout = Duration::from_secs(20);
         settings.connect_timeout = Duration::from_secs(2);
         settings.retries = 0;
-        Client::new(settings).unwrap()
+        Client::new(settings.with_durability(durability, within)).unwrap()
     }
 
     /// Others are told that it answers at this port, from the next start on.

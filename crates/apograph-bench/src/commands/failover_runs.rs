@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use apograph_client::format::Durability;
+
 use apograph_bench::failover::{FailoverRun, FailoverScale};
 use clap::{Args, ValueEnum};
 
@@ -27,6 +29,12 @@ pub(crate) struct FailoverRuns {
     /// Between two writes of one client, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 5)]
     pace: u64,
+    /// How durable every write must be before it is acknowledged: local, or replicas=N
+    #[arg(long, value_name = "DURABILITY", default_value_t = Durability::Local)]
+    durability: Durability,
+    /// How long an answer may wait for that, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    within: u64,
     /// Of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -48,6 +56,8 @@ impl FailoverRuns {
             partitions: self.partitions,
             seed: self.seed,
             pace: Duration::from_millis(self.pace),
+            durability: self.durability,
+            within: Duration::from_millis(self.within),
             ..FailoverScale::large()
         };
         let runs = if self.runs.is_empty() { FailoverRun::value_variants() } else { &self.runs };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use apograph_client::format::Token;
+use apograph_client::format::{Durability, Token};
 
 use super::history::{Event, Found, Outcome, Write};
 
@@ -15,8 +15,29 @@ pub type Holdings = BTreeMap<Write, u64>;
 pub enum Promise {
     /// It is there, always; nothing is ever cut off.
     Lossless,
+    /// It is there, always, if it was acknowledged as durable as asked for. If fewer servers had it: as `Accounted`.
+    Replicated,
     /// It is there, or a failover cut it off: then it is listed, and comes back.
     Accounted,
+}
+
+impl Promise {
+    /// What an answer of this durability promises when a primary is lost.
+    pub fn of(durability: Durability) -> Promise {
+        match durability {
+            Durability::Local => Promise::Accounted,
+            Durability::Replicas(_) => Promise::Replicated,
+        }
+    }
+}
+
+/// What is known of a write that was answered as saved.
+#[derive(Debug, Clone, Copy)]
+struct Saved {
+    /// None if that was only found out by another attempt.
+    token: Option<Token>,
+    /// As durable as asked for.
+    is_whole: bool,
 }
 
 /// Something that must not be.
@@ -93,15 +114,16 @@ impl Checker {
     }
 
     /// Tokens of what was acknowledged; and who acknowledged in which epoch.
-    fn acknowledged(&mut self, events: &[Event]) -> BTreeMap<Write, Option<Token>> {
+    fn acknowledged(&mut self, events: &[Event]) -> BTreeMap<Write, Saved> {
         let mut acknowledged = BTreeMap::new();
         let mut primaries: BTreeMap<u64, &'static str> = BTreeMap::new();
         let mut tokens: BTreeMap<Token, Write> = BTreeMap::new();
         for event in events {
             let Event::Attempt { write, server, outcome, .. } = event else { continue };
             match outcome {
-                Outcome::Acknowledged { token } => {
-                    acknowledged.insert(*write, Some(*token));
+                Outcome::Acknowledged { token } | Outcome::Less { token } => {
+                    let is_whole = matches!(outcome, Outcome::Acknowledged { .. });
+                    acknowledged.insert(*write, Saved { token: Some(*token), is_whole });
                     let primary = primaries.entry(token.epoch).or_insert(server);
                     if primary != server {
                         self.found.push(Violation::TwoPrimaries(token.epoch, primary, server));
@@ -112,7 +134,7 @@ impl Checker {
                     }
                 }
                 Outcome::Confirmed => {
-                    acknowledged.entry(*write).or_insert(None);
+                    acknowledged.entry(*write).or_insert(Saved { token: None, is_whole: false });
                 }
                 Outcome::Refused { .. } | Outcome::Unknown { .. } => {}
             }
@@ -123,14 +145,19 @@ impl Checker {
     fn presence(
         &mut self,
         events: &[Event],
-        acknowledged: &BTreeMap<Write, Option<Token>>,
+        acknowledged: &BTreeMap<Write, Saved>,
         epochs: &Epochs,
         holdings: &Holdings,
     ) {
-        for (write, token) in acknowledged {
+        for (write, Saved { token, is_whole }) in acknowledged {
             let cut = token.filter(|token| is_cut(epochs, *token));
-            match (self.promise, cut) {
-                (Promise::Lossless, Some(token)) => self.found.push(Violation::CutOff(*write, token)),
+            let may_be_cut = match self.promise {
+                Promise::Lossless => false,
+                Promise::Replicated => !is_whole,
+                Promise::Accounted => true,
+            };
+            match cut {
+                Some(token) if !may_be_cut => self.found.push(Violation::CutOff(*write, token)),
                 _ if !holdings.contains_key(write) => self.found.push(Violation::Lost(*write, *token)),
                 _ => {}
             }
@@ -149,7 +176,7 @@ impl Checker {
     }
 
     /// What was cut off is listed, comes back, and whoever asks for it is told.
-    fn orphans(&mut self, events: &[Event], acknowledged: &BTreeMap<Write, Option<Token>>, epochs: &Epochs) {
+    fn orphans(&mut self, events: &[Event], acknowledged: &BTreeMap<Write, Saved>, epochs: &Epochs) {
         let mut listed = BTreeMap::new();
         let mut back = BTreeSet::new();
         for event in events {
@@ -165,8 +192,8 @@ impl Checker {
                 _ => {}
             }
         }
-        for (write, token) in acknowledged {
-            let Some(token) = token.filter(|token| is_cut(epochs, *token)) else { continue };
+        for (write, saved) in acknowledged {
+            let Some(token) = saved.token.filter(|token| is_cut(epochs, *token)) else { continue };
             if listed.get(&token) != Some(&Some(*write)) {
                 self.found.push(Violation::NotListed(*write, token));
             }
@@ -272,6 +299,24 @@ mod tests {
             check(Promise::Lossless, &events, &holds(&[(A, 1)])),
             [Violation::CutOff(A, token(1, 11))]
         );
+    }
+
+    #[test]
+    fn what_a_replica_had_must_not_be_cut_off_and_what_none_had_is_accounted_for() {
+        let less = |timestamp| attempt(A, "x", Outcome::Less { token: token(1, timestamp) });
+        let after = || [epoch(2, 10, "y"), listed(A, 1, 11), restored(A, 1, 11, true)];
+        let [began, of, back] = after();
+        let sound = [less(11), began, of, back];
+        assert_eq!(check(Promise::Replicated, &sound, &holds(&[(A, 1)])), []);
+        let lost = check(Promise::Replicated, &sound, &holds(&[]));
+        assert_eq!(lost, [Violation::Lost(A, Some(token(1, 11)))]);
+        let [began, of, back] = after();
+        let broken = [acknowledged(A, "x", 1, 11), began, of, back];
+        let cut = [Violation::CutOff(A, token(1, 11))];
+        assert_eq!(check(Promise::Replicated, &broken, &holds(&[(A, 1)])), cut);
+        let silent = [less(11), epoch(2, 10, "y")];
+        let unlisted = [Violation::NotListed(A, token(1, 11))];
+        assert_eq!(check(Promise::Replicated, &silent, &holds(&[(A, 1)])), unlisted);
     }
 
     #[test]

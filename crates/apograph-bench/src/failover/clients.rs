@@ -7,11 +7,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use apograph_client::client::Match;
-use apograph_client::format::{Token, Uri};
-use apograph_client::types::{DocumentRequest, ReadQuery};
+use apograph_client::format::{Durability, Token, Uri};
+use apograph_client::types::{DocumentAnswer, DocumentRequest, ReadQuery};
 use apograph_client::{Client, ClientError};
 use tokio::time::sleep;
 
+use super::FailoverScale;
 use super::history::{Event, Found, Outcome, Recorder, Write};
 use crate::process::Server;
 
@@ -42,10 +43,16 @@ struct Shared {
 
 impl Clients {
     /// So many begin to write to whichever of the two takes it.
-    pub fn start(servers: [&Server; 2], count: u32, pace: Duration, recorder: Arc<Recorder>) -> Clients {
+    pub fn start(servers: [&Server; 2], scale: &FailoverScale, recorder: Arc<Recorder>) -> Clients {
+        let (count, pace) = (scale.clients, scale.pace);
+        let durable = (scale.durability != Durability::Local).then_some((scale.durability, scale.within));
+        let client = |server: &Server| {
+            let (durability, within) = durable.unzip();
+            server.impatient_client_with("editor", durability, within)
+        };
         let shared = Arc::new(Shared {
             recorder,
-            servers: servers.map(|server| (server.name, server.impatient_client("editor"))),
+            servers: servers.map(|server| (server.name, client(server))),
             over: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
@@ -125,6 +132,7 @@ impl Shared {
             let asked_us = self.recorder.now_us();
             let answer = client.put_document("main", &uri, &document, precondition).await;
             let outcome = match &answer {
+                Ok(saved) if is_missed(saved) => Outcome::Less { token: saved.token },
                 Ok(saved) => Outcome::Acknowledged { token: saved.token },
                 Err(error) => judge(error, is_unknown),
             };
@@ -137,7 +145,7 @@ impl Shared {
                 outcome: outcome.clone(),
             });
             match outcome {
-                Outcome::Acknowledged { token } => return Some(token),
+                Outcome::Acknowledged { token } | Outcome::Less { token } => return Some(token),
                 Outcome::Confirmed => return None,
                 Outcome::Unknown { .. } if precondition == Match::Any => return None,
                 Outcome::Unknown { .. } => is_unknown = true,
@@ -176,6 +184,11 @@ fn place(write: Write) -> (Uri, Match) {
         3 => (Uri::parse(&format!("/log/{client}")).unwrap(), Match::Any),
         _ => (Uri::parse(&format!("/w/{client}/{number}")).unwrap(), Match::Absent),
     }
+}
+
+/// It is committed, and not as durable as asked for.
+fn is_missed(saved: &DocumentAnswer) -> bool {
+    saved.durability.as_ref().is_some_and(|durability| durability.missed.is_some())
 }
 
 fn judge(error: &ClientError, is_unknown: bool) -> Outcome {

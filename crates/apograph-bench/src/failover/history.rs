@@ -103,6 +103,11 @@ pub enum Outcome {
         /// Under this token.
         token: Token,
     },
+    /// It is saved, and fewer servers than asked for had it in time.
+    Less {
+        /// Under this token.
+        token: Token,
+    },
     /// It had been saved, by an attempt that got no answer.
     Confirmed,
     /// It was not done.
@@ -115,6 +120,13 @@ pub enum Outcome {
         /// What the client saw instead of an answer.
         why: String,
     },
+}
+
+impl Outcome {
+    /// The answer says that it is saved.
+    pub fn is_saved(&self) -> bool {
+        matches!(self, Outcome::Acknowledged { .. } | Outcome::Less { .. })
+    }
 }
 
 /// What a read found.
@@ -170,10 +182,9 @@ impl Recorder {
         self.events.lock().unwrap()[from..].to_vec()
     }
 
-    /// Writes that were acknowledged so far.
-    pub fn acknowledged(&self) -> usize {
-        let is_one =
-            |event: &&Event| matches!(event, Event::Attempt { outcome: Outcome::Acknowledged { .. }, .. });
+    /// Writes that were answered as saved so far.
+    pub fn saved(&self) -> usize {
+        let is_one = |event: &&Event| matches!(event, Event::Attempt { outcome, .. } if outcome.is_saved());
         self.events.lock().unwrap().iter().filter(is_one).count()
     }
 }

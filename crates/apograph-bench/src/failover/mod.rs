@@ -7,12 +7,15 @@ pub mod history;
 
 mod crashes;
 mod interrupted;
+mod orphans;
 mod pair;
 mod split;
 mod switchovers;
 
 use std::path::Path;
 use std::time::Duration;
+
+use apograph_client::format::Durability;
 
 use crate::figures::Report;
 
@@ -42,6 +45,10 @@ pub struct FailoverScale {
     pub seed: u64,
     /// Between two writes of one client.
     pub pace: Duration,
+    /// How durable every write must be before it is acknowledged.
+    pub durability: Durability,
+    /// How long an answer may wait for that.
+    pub within: Duration,
     /// Clients write undisturbed for so long between two role changes, at least.
     pub between: Duration,
     /// Whether bounds of time count.
@@ -57,6 +64,8 @@ impl FailoverScale {
             partitions: 3,
             seed: 1,
             pace: Duration::from_millis(5),
+            durability: Durability::Local,
+            within: Duration::from_millis(1_000),
             between: Duration::from_millis(1_000),
             is_measured: true,
         }

@@ -5,12 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apograph_client::client::Client;
 use apograph_client::format::{Token, Uri};
 use apograph_client::types::link::LinkDirection;
-use apograph_client::types::{
-    LinkState, PromoteRequest, ReadQuery, RestoreAnswer, RestoreOutcome, RestoreRequest, Role,
-};
+use apograph_client::types::{LinkState, PromoteRequest, ReadQuery, Role};
 use serde_json::Value;
 
 use super::FailoverScale;
@@ -24,8 +21,6 @@ use crate::runs::verify;
 
 /// Violations of each kind of report that are shown.
 const SHOWN: usize = 5;
-/// Orphans of one page.
-const PAGE: u64 = 1_000;
 
 /// Two servers that know each other.
 pub(super) struct Pair {
@@ -35,7 +30,7 @@ pub(super) struct Pair {
     pub(super) recorder: Arc<Recorder>,
     pub(super) scale: FailoverScale,
     /// The last orphan that was listed at each.
-    listed: [u64; 2],
+    pub(super) listed: [u64; 2],
 }
 
 impl Pair {
@@ -60,15 +55,15 @@ impl Pair {
 
     pub(super) fn clients(&self) -> Clients {
         let [first, second] = &self.servers;
-        Clients::start([first, second], self.scale.clients, self.scale.pace, Arc::clone(&self.recorder))
+        Clients::start([first, second], &self.scale, Arc::clone(&self.recorder))
     }
 
     /// Waits until clients wrote undisturbed for a while.
     pub(super) fn let_write(&self) {
-        let (began, before) = (Instant::now(), self.recorder.acknowledged());
+        let (began, before) = (Instant::now(), self.recorder.saved());
         eventually("clients write", || {
             began.elapsed() >= self.scale.between
-                && self.recorder.acknowledged() >= before + self.scale.clients as usize
+                && self.recorder.saved() >= before + self.scale.clients as usize
         });
     }
 
@@ -145,57 +140,6 @@ impl Pair {
         }
     }
 
-    /// Orphans that this one has and that were not listed yet, into the history; how many of them are clients' writes.
-    pub(super) fn list_orphans(&mut self, at: usize) -> u64 {
-        let (server, mut count) = (&self.servers[at], 0);
-        let client = server.client("admin");
-        loop {
-            let page = block_on(client.orphans("main", self.listed[at], PAGE)).unwrap();
-            for orphan in &page {
-                assert!(orphan.is_whole, "{orphan:?}");
-                let write = Write::parse(&orphan.comment);
-                count += u64::from(write.is_some());
-                self.recorder.record(Event::Orphan { token: orphan.token, write, server: server.name });
-                self.listed[at] = orphan.token.timestamp.0;
-            }
-            if page.len() < PAGE as usize {
-                return count;
-            }
-        }
-    }
-
-    /// Has this one bring all of its orphans back; repeated as long as the other side is not there.
-    pub(super) fn restore_orphans(&self, at: usize) -> Result<u64, String> {
-        let (server, other) = (&self.servers[at], &self.servers[1 - at]);
-        let token = std::fs::read_to_string(other.token("admin")).unwrap().trim().to_owned();
-        let request = RestoreRequest { primary_token: Some(token), primary_url: None, tokens: Vec::new() };
-        let began = Instant::now();
-        loop {
-            match block_on(self.restore_once(&server.client("admin"), &request)) {
-                Ok(count) => return Ok(count),
-                Err(error) if began.elapsed() > Duration::from_secs(60) => return Err(error),
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
-    }
-
-    async fn restore_once(&self, client: &Client, request: &RestoreRequest) -> Result<u64, String> {
-        let mut answers = client.restore_orphans("main", request).await.map_err(|error| error.to_string())?;
-        let mut count = 0;
-        while let Some(answer) = answers.next().await.map_err(|error| error.to_string())? {
-            match answer {
-                RestoreAnswer::Orphan(orphan) => {
-                    let came_back = orphan.outcome != RestoreOutcome::Refused;
-                    count += u64::from(orphan.outcome == RestoreOutcome::Restored);
-                    self.recorder.record(Event::Restored { token: orphan.token, write: None, came_back });
-                }
-                RestoreAnswer::Refused(problem) => return Err(problem.detail),
-                RestoreAnswer::Done(_) => {}
-            }
-        }
-        Ok(count)
-    }
-
     /// Asks both for tokens that were cut off, and records what they say.
     pub(super) fn ask_for_lost(&self) {
         let events = self.recorder.since(0);
@@ -257,12 +201,13 @@ fn count_of(violations: usize) -> String {
 }
 
 fn count_attempts(events: &[Event], report: &mut Report) {
-    let (mut acknowledged, mut confirmed, mut refused, mut unknown, mut reads) =
-        (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut acknowledged, mut less, mut confirmed, mut refused, mut unknown, mut reads) =
+        (0_u64, 0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
     for event in events {
         match event {
             Event::Attempt { outcome, .. } => match outcome {
                 Outcome::Acknowledged { .. } => acknowledged += 1,
+                Outcome::Less { .. } => less += 1,
                 Outcome::Confirmed => confirmed += 1,
                 Outcome::Refused { .. } => refused += 1,
                 Outcome::Unknown { .. } => unknown += 1,
@@ -273,6 +218,7 @@ fn count_attempts(events: &[Event], report: &mut Report) {
     }
     for (what, count) in [
         ("writes acknowledged", acknowledged),
+        ("writes answered as saved, by fewer servers than asked for", less),
         ("writes confirmed after no answer came", confirmed),
         ("attempts told to try again", refused),
         ("attempts without an answer", unknown),
@@ -309,12 +255,12 @@ fn is_followed(of: &Server, other: &Server) -> bool {
     follows && reports
 }
 
-/// The longest time without any acknowledgement between two moments, in microseconds.
+/// The longest time in which no write was answered as saved between two moments, in microseconds.
 pub(super) fn longest_gap_us(events: &[Event], from_us: u64, to_us: u64) -> u64 {
     let mut times: Vec<u64> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Attempt { answered_us, outcome: Outcome::Acknowledged { .. }, .. } => Some(*answered_us),
+            Event::Attempt { answered_us, outcome, .. } if outcome.is_saved() => Some(*answered_us),
             _ => None,
         })
         .filter(|at| (from_us..=to_us).contains(at))
@@ -330,7 +276,7 @@ pub(super) fn longest_wait_us(events: &[Event], from_us: u64, to_us: u64) -> u64
     for event in events {
         let Event::Attempt { write, asked_us, answered_us, outcome, .. } = event else { continue };
         let asked = *first.entry(*write).or_insert(*asked_us);
-        if matches!(outcome, Outcome::Acknowledged { .. }) && (from_us..=to_us).contains(answered_us) {
+        if outcome.is_saved() && (from_us..=to_us).contains(answered_us) {
             longest = longest.max(answered_us - asked);
         }
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::FailoverScale;
 use super::checker::Promise;
-use super::history::{Event, Outcome};
+use super::history::Event;
+use super::orphans::Orphans;
 use super::pair::Pair;
 use crate::figures::{Report, Unit};
 use crate::proxy::Line;
@@ -15,7 +16,7 @@ pub(super) fn run(root: &Path, scale: FailoverScale) -> Report {
     let mut report = Report::new("split", 0);
     let mut pair = Pair::set_up(root, scale);
     let clients = pair.clients();
-    let (mut lost, mut both, mut failures) = (Vec::new(), 0, Vec::new());
+    let (mut both, mut orphans) = (0, Orphans::default());
     let began = Instant::now();
     for round in 0..scale.rounds {
         let (old, new) = ((round % 2) as usize, 1 - (round % 2) as usize);
@@ -33,7 +34,7 @@ pub(super) fn run(root: &Path, scale: FailoverScale) -> Report {
         let events = pair.recorder.since(first);
         let wrote = |name: &str| {
             events.iter().any(|event| match event {
-                Event::Attempt { server, outcome: Outcome::Acknowledged { .. }, .. } => *server == name,
+                Event::Attempt { server, outcome, .. } => *server == name && outcome.is_saved(),
                 _ => false,
             })
         };
@@ -42,10 +43,7 @@ pub(super) fn run(root: &Path, scale: FailoverScale) -> Report {
             line.switch(Line::To(server.port));
         }
         pair.until_ready(new);
-        lost.push(pair.list_orphans(old));
-        if let Err(error) = pair.restore_orphans(old) {
-            failures.push(format!("split {}: {error}", round + 1));
-        }
+        orphans.take_back(&mut pair, old);
         pair.record_epochs();
     }
     clients.stop();
@@ -54,11 +52,10 @@ pub(super) fn run(root: &Path, scale: FailoverScale) -> Report {
     report.figure("clients", f64::from(scale.clients), Unit::Count);
     report.figure("time", began.elapsed().as_secs_f64(), Unit::Seconds);
     report.figure("splits in which both sides acknowledged", f64::from(both), Unit::Count);
-    report.figure("orphans that are clients' writes", lost.iter().sum::<u64>() as f64, Unit::Count);
-    report.check("every restoration came to its end", failures.is_empty(), failures.join("\n"));
+    orphans.report(&mut report);
     report.outcome("one history in the end", pair.equal(primary));
     report.outcome("equal exports in the end", pair.equal_exports());
     pair.ask_for_lost();
-    pair.judge(root, Promise::Accounted, primary, &mut report);
+    pair.judge(root, Promise::of(scale.durability), primary, &mut report);
     report
 }

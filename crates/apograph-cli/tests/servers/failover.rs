@@ -1,7 +1,10 @@
 //! The runs of `cargo xtask failover-runs`, with a few rounds: what they find must be as it should be. Bounds of time do
 //! not count here.
 
+use std::time::Duration;
+
 use apograph_bench::failover::{FailoverRun, FailoverScale};
+use apograph_client::format::Durability;
 
 fn as_it_should_be(run: FailoverRun, scale: FailoverScale) {
     let root = tempfile::tempdir().unwrap();
@@ -18,6 +21,13 @@ fn switchovers_lose_and_double_nothing() {
 #[test]
 fn what_crashes_cut_off_is_listed_and_comes_back() {
     as_it_should_be(FailoverRun::Crashes, FailoverScale::small());
+}
+
+#[test]
+fn what_a_replica_has_no_crash_cuts_off() {
+    let durability = Durability::of(1);
+    let within = Duration::from_millis(300);
+    as_it_should_be(FailoverRun::Crashes, FailoverScale { durability, within, ..FailoverScale::small() });
 }
 
 #[test]
