@@ -81,6 +81,7 @@ pub(crate) enum Command {
     Switchover(commands::switchover::Switchover),
     Follow(commands::follow::Follow),
     Orphans(commands::orphans::Orphans),
+    Rollback(commands::rollback::Rollback),
     Why(commands::why::Why),
     Verify(commands::verify::Verify),
     Export(commands::export::Export),

@@ -56,6 +56,7 @@ fn every_verb_explains_itself() {
         "follow",
         "orphans",
         "promote",
+        "rollback",
         "switchover",
         "why",
         "verify",

@@ -41,6 +41,11 @@ pub const ORPHANS_ASKED_MAX: usize = 10_000;
 /// Answers of a restoration that wait for a client which does not read them.
 pub const RESTORE_ANSWERS_MAX: usize = 64;
 
+/// Answers of a rollback that wait for a client which does not read them; those between are left out.
+pub const ROLLBACK_ANSWERS_MAX: usize = 64;
+/// Documents that a rollback could not bring back and that its answer lists; a dry run lists all.
+pub const ROLLBACK_LOST_MAX: usize = 1_000;
+
 /// Documents or versions on one page.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Documents or versions on one page, unless asked otherwise.

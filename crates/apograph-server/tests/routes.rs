@@ -29,6 +29,7 @@ fn allowed(method: &Method, path: &str) -> Option<u16> {
         ("GET", "orphans/{timestamp}") => 404,
         ("POST", "orphans/restore") => 200,
         ("POST", "restorations") => 415,
+        ("GET" | "POST", "rollback") => 400,
         ("POST", "acknowledge") => 400,
         ("GET", "lag-limits") => 200,
         ("PUT", "lag-limits/{name}") => 400,

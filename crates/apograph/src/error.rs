@@ -52,6 +52,14 @@ pub enum CommitError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Writes wait while the database is rolled back, and this one waited for as long as it may. Nothing was done.
+    #[error(
+        "writes wait while the database is rolled back to an earlier state; try again in {retry_after:?}"
+    )]
+    RollingBack {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Writes wait for a copy that lags or is lost, and this one waited for as long as it may, or may not wait. Nothing was
     /// done.
     #[error("writes are kept back for the copy {link}: {reason}")]

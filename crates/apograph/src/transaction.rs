@@ -101,6 +101,18 @@ pub enum Action {
     Load(Load),
     /// Bring back a transaction that a failover cut off. Administrators only.
     Recover(Recover),
+    /// Have documents stand again as they stood. Administrators only; answers no results.
+    RollBack(RollBack),
+}
+
+/// Documents that shall stand as they stood at a time: text, kind, state, what is live. What cannot is left as it is, and
+/// documents of servers always are; [`crate::Database::rollback_preview`] says what that is.
+#[derive(Debug, Clone)]
+pub struct RollBack {
+    /// When.
+    pub to: Timestamp,
+    /// Which documents.
+    pub documents: Vec<Uri>,
 }
 
 /// A transaction that a failover cut off, to be brought back without overwriting anything: every change says in

@@ -24,6 +24,7 @@ pub(crate) mod quickstart;
 pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod resume;
+pub(crate) mod rollback;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod switchover;
@@ -73,6 +74,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Switchover(verb) => verb.run(&global).await,
         Command::Follow(verb) => verb.run(&global).await,
         Command::Orphans(verb) => verb.run(&global).await,
+        Command::Rollback(verb) => verb.run(&global).await,
         Command::Why(verb) => verb.run(&global).await,
         Command::Verify(verb) => verb.run(&global).await,
         Command::Export(verb) => verb.run(&global).await,

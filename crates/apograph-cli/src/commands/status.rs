@@ -99,6 +99,20 @@ fn database_in_words(database: &DatabaseStatus, partitions: bool) -> String {
         let text_of = lag_limit::in_words(limit).replace("\n  ", "; ");
         text.push_str(&format!("  limit      {text_of}\n"));
     }
+    if let Some(rollback) = &database.rollback {
+        let to = rollback.to.to_rfc3339();
+        text.push_str(&match (&rollback.running, rollback.done) {
+            (Some(so_far), _) => {
+                format!("  ROLLBACK   to {to}: {} documents so far; writes wait\n", so_far.documents)
+            }
+            (None, true) => format!(
+                "  rollback   to {to}, at {}; undo: apograph rollback --to {}\n",
+                rollback.at.to_rfc3339(),
+                rollback.from
+            ),
+            (None, false) => format!("  ROLLBACK   to {to}, begun and not finished\n"),
+        });
+    }
     if let Some(reason) = &database.stopped {
         text.push_str(&format!("  STOPPED    {reason}\n"));
     }

@@ -21,6 +21,7 @@ mod killed;
 mod ndjson;
 mod operator;
 mod roles;
+mod rollback;
 mod synchronize;
 mod verify;
 mod why;

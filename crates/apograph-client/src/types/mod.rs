@@ -19,6 +19,7 @@ pub mod list;
 pub mod orphan;
 pub mod problem;
 pub mod role;
+pub mod rollback;
 pub mod status;
 pub mod sync;
 pub mod time;
@@ -52,6 +53,10 @@ pub use role::{
     CutTransaction, EpochAnswer, EpochNotice, EpochView, FollowRequest, HandoverAnswer, HandoverRequest,
     HandoverState, HandoverView, PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther,
     PromotionPartition, SwitchoverAnswer, SwitchoverRequest,
+};
+pub use rollback::{
+    RollbackAnswer, RollbackDocument, RollbackDone, RollbackOutcome, RollbackProgress, RollbackQuery,
+    RollbackRequest, RollbackStanding, RollbackStatus,
 };
 pub use status::{DatabaseStatus, PartitionStatus, Role, ServerIdentity, Status, ViewStatus};
 pub use sync::{

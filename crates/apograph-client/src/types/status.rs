@@ -5,7 +5,7 @@ use std::fmt;
 use apograph_format::{DatabaseId, Digest, PartitionId, Position, ServerKey, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
-use super::{GateView, LagLimitView, LinkStatus};
+use super::{GateView, LagLimitView, LinkStatus, RollbackStatus};
 
 /// Where a server stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +90,9 @@ pub struct DatabaseStatus {
     /// Why writes wait or are refused for a copy's sake, if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateView>,
+    /// The last rollback, on servers that hold everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackStatus>,
     /// Limits of copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lag_limits: Vec<LagLimitView>,

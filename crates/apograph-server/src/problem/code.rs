@@ -85,6 +85,9 @@ codes! {
     // Roles.
     Fenced = 409 "fenced" "This primary must not act as one any more" "send edits to `primary_url`, or see `promote --plan`",
     HandingOver = 503 "handing-over" "The role of primary moves to another server" "send it again after `retry-after`, to `primary_url` if it is named then",
+    RollingBack = 503 "rolling-back" "The database is rolled back to an earlier state" "send it again after `retry-after`; nothing of it was done",
+    RollbackRunning = 409 "rollback-running" "A rollback is running" "wait until it is done: see `rollback` in /v1/status",
+    RollbackInterrupted = 503 "rollback-interrupted" "The rollback was interrupted" "ask again: it goes on",
     NotPrimary = 409 "not-primary" "This server is not the primary" "ask the primary",
     NotPromotable = 409 "not-promotable" "This server cannot become the primary" "see `blocks`; `promote --plan` says them, too",
     LowerEpoch = 409 "lower-epoch" "A later epoch began" "ask the primary of that epoch",

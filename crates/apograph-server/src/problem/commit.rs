@@ -13,6 +13,7 @@ impl From<CommitError> for Refused {
             CommitError::ReadOnly(read_only) => read_only.into(),
             CommitError::Fenced(fenced) => fenced.into(),
             CommitError::Held { .. } => Code::HandingOver.because(error.to_string()),
+            CommitError::RollingBack { .. } => Code::RollingBack.because(error.to_string()),
             CommitError::Lagging { ref link, ref reason } => Code::Lagging
                 .because(error.to_string())
                 .with("link", link.as_str())

@@ -44,6 +44,7 @@ impl Code {
             Code::NotReached
                 | Code::NotReady
                 | Code::HandingOver
+                | Code::RollingBack
                 | Code::Lagging
                 | Code::Busy
                 | Code::ShuttingDown

@@ -23,6 +23,7 @@ mod openapi;
 mod orphans;
 mod reports;
 mod roles;
+mod rollback;
 pub(crate) mod shape;
 mod status;
 mod synchronization;
@@ -149,6 +150,8 @@ pub(crate) fn table() -> Vec<Route> {
         Route { method: Method::POST, path: "/v1/databases/{db}/orphans/restore", access: OPERATE, about: "Bring them back to the primary, as new versions; answered line by line.", takes: "RestoreRequest", gives: "RestoreAnswer", handler: routing::post(orphans::restore::post) },
         Route { method: Method::POST, path: "/v1/databases/{db}/restorations", access: OPERATE, about: "The primary takes one of them from the server that kept it.", takes: "application/vnd.apograph.orphan", gives: "OrphanRestored", handler: routing::post(orphans::intake::post) },
         Route { method: Method::DELETE, path: "/v1/databases/{db}/orphans", access: OPERATE, about: "Remove all of them, for ever.", takes: "", gives: "OrphansGone", handler: routing::delete(orphans::discard) },
+        get("/v1/databases/{db}/rollback", OPERATE, "What would change if the state of an earlier time became the current one, line by line.", "RollbackAnswer", routing::get(rollback::get)),
+        Route { method: Method::POST, path: "/v1/databases/{db}/rollback", access: OPERATE, about: "Make the state of an earlier time the current one; answered line by line.", takes: "RollbackRequest", gives: "RollbackAnswer", handler: routing::post(rollback::post) },
         Route { method: Method::POST, path: "/v1/databases/{db}/handover", access: MEMBER, about: "A copy that is to become primary asks for it.", takes: "HandoverRequest", gives: "HandoverAnswer", handler: routing::post(roles::handover) },
         Route { method: Method::POST, path: "/v1/databases/{db}/epoch", access: MEMBER, about: "A primary says that it is one.", takes: "EpochNotice", gives: "EpochAnswer", handler: routing::post(roles::epoch) },
         operate(Method::PUT, "/v1/databases/{db}/throttle", "Bound what the link of a copy lets in.", "ThrottleRequest", routing::put(links::throttle)),

@@ -41,6 +41,8 @@ use super::{Access, Route, table};
     types::RestoreAnswer,
     types::OrphanRestored,
     types::Problem,
+    types::RollbackAnswer,
+    types::RollbackRequest,
     types::PromoteRequest,
     types::PromotionAnswer,
     types::ReportAnswer,

@@ -112,6 +112,7 @@ pub(crate) fn database(
     status: engine::DatabaseStatus,
     gate: Option<types::GateView>,
     lag_limits: Vec<types::LagLimitView>,
+    rollback: Option<types::RollbackStatus>,
 ) -> types::DatabaseStatus {
     types::DatabaseStatus {
         name: status.name,
@@ -127,6 +128,7 @@ pub(crate) fn database(
         stopped: status.stopped,
         alarms: status.alarms,
         gate,
+        rollback,
         lag_limits,
     }
 }

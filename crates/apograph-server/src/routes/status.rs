@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use apograph_client::types::Status;
 use apograph_format::timestamp::rfc3339;
 
-use super::shape;
+use super::{rollback, shape};
 use crate::app::App;
 use crate::clock;
 use crate::lag_limits;
@@ -32,9 +32,11 @@ pub(super) async fn get(State(app): State<App>) -> Answer {
             .into_iter()
             .map(|mut database| {
                 database.alarms.extend(app.lag_limits.alarm(&database.name));
-                let gate = app.database(&database.name).ok().and_then(|open| lag_limits::gate(&open));
+                let open = app.database(&database.name).ok();
+                let gate = open.as_ref().and_then(lag_limits::gate);
                 let limits = app.lag_limits.list(&database.name);
-                shape::database(database, gate, limits)
+                let rollback = open.as_ref().and_then(rollback::status);
+                shape::database(database, gate, limits, rollback)
             })
             .collect(),
         links,

@@ -118,9 +118,13 @@ impl Worker {
     /// Commits a group. Every transaction gets its answer, after everything it rests on is durable.
     pub(super) fn commit_group(&mut self, group: Vec<(Transaction, CommitAnswer)>) {
         let group = self.keep_back(group);
-        if group.is_empty() {
-            return;
+        if !group.is_empty() {
+            self.commit_now(group);
         }
+    }
+
+    /// The same, past the gate.
+    pub(super) fn commit_now(&mut self, group: Vec<(Transaction, CommitAnswer)>) {
         if !self.is_primary() || self.shared.stopped().is_some() {
             for (_, answer) in group {
                 let refusal = self.shared.check_role().err();

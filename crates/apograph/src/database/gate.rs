@@ -1,12 +1,14 @@
 //! The gate before the committer: transactions wait here, or are refused, before anything of them is decided.
 //!
-//! Two close it. A handover holds all writes for a moment ([`super::roles`]). A **gate** is closed by whoever watches
+//! Three close it. A handover holds all writes for a moment ([`super::roles`]), a rollback as long as it takes
+//! ([`super::rollback`]). A **gate** is closed by whoever watches
 //! copies: they lag, or are lost, and writes wait a bounded time or are refused until it opens. What waits, waits in the
 //! order in which it came, and is bounded in number and time; what is refused has left no trace.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::roles::{Hold, Holder};
 use super::worker::{Command, CommitAnswer, Worker};
 use super::{Database, Shared};
 use crate::error::CommitError;
@@ -48,6 +50,17 @@ pub(super) struct Waiting {
 /// What the worker keeps back.
 #[derive(Default)]
 pub(super) struct Kept(VecDeque<Waiting>);
+
+impl Kept {
+    /// Refuses those that waited for so long.
+    fn refuse_after(&mut self, at_most: Duration, refusal: impl Fn() -> CommitError) {
+        let waits = |waiting: &Waiting| waiting.since.elapsed() < at_most;
+        let over = self.0.iter().position(waits).unwrap_or(self.0.len());
+        for waiting in self.0.drain(..over) {
+            let _ = waiting.answer.send(Err(refusal()));
+        }
+    }
+}
 
 impl Gate {
     /// The answer to a write that it keeps back.
@@ -113,7 +126,7 @@ impl Worker {
                 Some(gate) if !is_held && gate.mode == GateMode::Reject => Some(gate.refusal()),
                 _ if self.kept.0.len() < WAITING_MAX => None,
                 Some(gate) if !is_held => Some(gate.refusal()),
-                _ => Some(CommitError::Held { retry_after: super::roles::RETRY_AFTER }),
+                _ => self.hold.as_ref().map(Hold::refusal),
             };
             match refusal {
                 Some(refusal) => drop(answer.send(Err(refusal))),
@@ -126,7 +139,15 @@ impl Worker {
 
     /// Lets go what needs to wait no longer: to be committed if the gate is open, to be refused if it waited for too long.
     pub(super) fn release(&mut self) {
-        if self.hold.is_some() || self.kept.0.is_empty() {
+        if let Some(hold) = &self.hold {
+            if let Holder::Rollback { at_most } = hold.by {
+                let refusal = || hold.refusal();
+                self.kept.refuse_after(at_most, refusal);
+                self.count_kept();
+            }
+            return;
+        }
+        if self.kept.0.is_empty() {
             return;
         }
         let gate = self.shared.gate().clone().filter(|_| self.is_primary());
@@ -139,11 +160,7 @@ impl Worker {
             GateMode::Stall { at_most } => at_most,
             GateMode::Reject => Duration::ZERO,
         };
-        let waits = |waiting: &Waiting| waiting.since.elapsed() < at_most;
-        let over = self.kept.0.iter().position(waits).unwrap_or(self.kept.0.len());
-        for waiting in self.kept.0.drain(..over) {
-            let _ = waiting.answer.send(Err(gate.refusal()));
-        }
+        self.kept.refuse_after(at_most, || gate.refusal());
         self.count_kept();
     }
 

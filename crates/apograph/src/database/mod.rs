@@ -23,6 +23,7 @@ pub(crate) mod open;
 mod plan;
 mod reads;
 pub mod roles;
+pub mod rollback;
 mod state;
 mod status;
 pub mod synchronize;
@@ -129,7 +130,7 @@ impl Database {
         let fenced =
             self.fenced().map(|fenced| format!("this server is no primary any more: {}", fenced.reason));
         let mut alarms = self.shared.health().alarms.clone();
-        alarms.extend(unseen.into_iter().chain(fenced));
+        alarms.extend(unseen.into_iter().chain(fenced).chain(self.unfinished_rollback()));
         alarms
     }
 

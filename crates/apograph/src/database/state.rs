@@ -17,6 +17,7 @@ use apograph_store::{Store, StoreError};
 
 use super::file::DatabaseFile;
 use super::gate::Gate;
+use super::rollback::Running;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
 use crate::Role;
 use crate::error::{CommitError, TakeError};
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(super) gate: Mutex<Option<Gate>>,
     /// How many are.
     pub(super) waiting: AtomicUsize,
+    /// The rollback that runs.
+    rollback: Mutex<Option<Running>>,
     sync: Mutex<(Option<SyncMarker>, Option<SyncOutcome>)>,
 }
 
@@ -122,6 +125,7 @@ impl Shared {
             backing_up: AtomicBool::new(false),
             gate: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            rollback: Mutex::default(),
             sync: Mutex::new(sync),
         }
     }
@@ -222,6 +226,11 @@ impl Shared {
         if !health.alarms.contains(&alarm) && health.alarms.len() < 100 {
             health.alarms.push(alarm);
         }
+    }
+
+    /// The rollback that runs.
+    pub(super) fn rollback(&self) -> MutexGuard<'_, Option<Running>> {
+        self.rollback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn sync_marker(&self) -> Option<SyncMarker> {

@@ -9,6 +9,7 @@ mod operations;
 mod overlay;
 mod put;
 mod recover;
+mod rollback;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,8 @@ use crate::spool::SpooledContent;
 use crate::transaction::{CursorMove, Operation, OperationResult, Transaction};
 
 pub(crate) use overlay::{Overlay, State, newest_cursor, newest_cursor_at};
+pub use rollback::Lost;
+pub(crate) use rollback::{Turn, turn};
 
 /// What a transaction will write, by partition, and what it answers.
 #[derive(Debug, Default)]

@@ -27,6 +27,7 @@ impl Planning<'_, '_> {
             Action::Unlock => vec![self.unlock(uri, *precondition)?],
             Action::Load(load) => self.load(uri, *precondition, load)?,
             Action::Recover(recover) => return self.recover(recover),
+            Action::RollBack(roll) => return self.roll_back(roll),
         };
         if let Some(last) = changes.last() {
             self.plan.results.push(OperationResult {

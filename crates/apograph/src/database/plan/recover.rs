@@ -13,6 +13,7 @@ use apograph_format::{
 };
 
 use super::check::{check_kind, without_expired_lock};
+use super::rollback::same_text;
 use super::{PlanError, Planning};
 use crate::error::{LoadRefusal, Refusal};
 use crate::transaction::{LeftOut, OperationResult, Precondition, Recover, RecoveredChange, Recovery};
@@ -319,9 +320,4 @@ impl Planning<'_, '_> {
         }
         Ok(())
     }
-}
-
-/// What a reader would compare.
-fn same_text(version: &Version) -> (String, String, Option<apograph_format::Content>) {
-    (version.r#type.clone(), version.properties.as_str().to_owned(), version.content.clone())
 }

@@ -26,6 +26,30 @@ pub struct HeldWrites {
 pub(in crate::database) struct Hold {
     /// Then they go on by themselves: whoever wanted the hold is gone.
     until: Instant,
+    pub(in crate::database) by: Holder,
+}
+
+/// Whom writes wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::database) enum Holder {
+    /// A server that is about to become primary.
+    Handover,
+    /// A rollback; each waits at most so long.
+    Rollback { at_most: Duration },
+}
+
+impl Hold {
+    pub(in crate::database) fn new(by: Holder, lasting: Duration) -> Hold {
+        Hold { until: Instant::now() + lasting, by }
+    }
+
+    /// The answer to a write that waited for too long, or that there is no place for.
+    pub(in crate::database) fn refusal(&self) -> CommitError {
+        match self.by {
+            Holder::Handover => CommitError::Held { retry_after: RETRY_AFTER },
+            Holder::Rollback { .. } => CommitError::RollingBack { retry_after: RETRY_AFTER },
+        }
+    }
 }
 
 impl Database {
@@ -56,12 +80,15 @@ impl Worker {
         if let Some(fenced) = self.shared.fenced() {
             return Err(fenced.into());
         }
+        if let Some(hold) = self.hold.as_ref().filter(|hold| hold.by != Holder::Handover) {
+            return Err(hold.refusal().into());
+        }
         // The last entry proves that the other server is equal there.
         self.write_checkpoint_if_due(true);
         if let Some(reason) = self.shared.stopped() {
             return Err(RoleError::Stopped { reason });
         }
-        self.hold = Some(Hold { until: Instant::now() + at_most });
+        self.hold = Some(Hold::new(Holder::Handover, at_most));
         Ok(HeldWrites {
             positions: self.journals.iter().map(|journal| journal.end()).collect(),
             visible: self.applier.applied(),
@@ -70,7 +97,7 @@ impl Worker {
 
     fn step_down(&mut self, to: ServerIdentity, reached: &[Position]) -> Result<Handover, RoleError> {
         self.release_if_over();
-        if self.hold.is_none() {
+        if self.hold.as_ref().is_none_or(|hold| hold.by != Holder::Handover) {
             return Err(RoleError::NotHeld);
         }
         self.check_ends(reached, true)?;
@@ -93,7 +120,7 @@ impl Worker {
     }
 
     pub(in crate::database) fn release_writes(&mut self) {
-        self.hold = None;
+        self.hold.take_if(|hold| hold.by == Holder::Handover);
         self.release();
     }
 

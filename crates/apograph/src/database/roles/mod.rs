@@ -28,7 +28,7 @@ use crate::folder::FolderError;
 use crate::status::ServerIdentity;
 
 pub use handover::HeldWrites;
-pub(super) use handover::Hold;
+pub(super) use handover::{Hold, Holder};
 pub use orphans::{
     KeptContent, KeptOrphan, KeptOrphans, Orphan, OrphanChange, OrphanError, OrphanIntake, OrphanLabel,
     OrphanVersion, RestoreError, RestoredOrphan,

@@ -312,7 +312,8 @@ impl Shared {
 }
 
 impl Pins {
-    fn touch(&self, at: Timestamp) {
+    /// Somebody reads the state of this time: it is kept for a while.
+    pub(crate) fn touch(&self, at: Timestamp) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.insert(at, Instant::now());
     }
