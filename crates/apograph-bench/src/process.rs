@@ -92,9 +92,12 @@ impl Server {
 
     /// Starts it, and does not wait.
     pub fn start(&self) {
+        self.start_as(apograph().arg("serve").arg("--dir").arg(&self.folder));
+    }
+
+    /// The same, as another program.
+    pub fn start_as(&self, command: &mut Command) {
         let log = File::options().create(true).append(true).open(self.folder.with_extension("log")).unwrap();
-        let mut command = apograph();
-        command.arg("serve").arg("--dir").arg(&self.folder);
         let child =
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         *self.child.lock().unwrap() = Some(child);

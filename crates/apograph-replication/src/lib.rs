@@ -12,3 +12,4 @@ pub mod order;
 pub mod published;
 pub mod sync;
 pub mod throttle;
+pub mod versions;

@@ -27,6 +27,7 @@ use apograph_format::{PartitionId, View};
 use crate::backoff::Backoff;
 use crate::carrier::RefusalKind;
 use crate::sync::{Phase, SyncFailure, SyncReason};
+use crate::versions::{self, Versions};
 
 pub use event::{Action, Before, Event, Greeting, Held, Misfit};
 pub use state::{Cause, State, StopReason};
@@ -37,13 +38,12 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 pub const STOPPED_RETRY: Duration = Duration::from_secs(30);
 /// Rounds of synchronization that follow each other at once; later ones wait first.
 pub const ROUNDS_AT_ONCE: u32 = 3;
-/// The protocol this software speaks.
-pub const PROTOCOL: u32 = 1;
 
 /// One link's state machine.
 #[derive(Debug, Clone)]
 pub struct Link {
     view: View,
+    versions: Versions,
     held: Option<Held>,
     state: State,
     cause: Cause,
@@ -74,6 +74,7 @@ impl Link {
             if before.paused { (State::Paused, Cause::Paused) } else { (State::Connecting, Cause::Due) };
         Link {
             view,
+            versions: Versions::CURRENT,
             held,
             state,
             cause,
@@ -85,6 +86,11 @@ impl Link {
             heard: BTreeMap::new(),
             still: BTreeSet::new(),
         }
+    }
+
+    /// The same, of a server of these versions.
+    pub fn speaking(self, versions: Versions) -> Link {
+        Link { versions, ..self }
     }
 
     /// Where it stands.
@@ -156,7 +162,7 @@ impl Link {
         if self.state != State::Connecting {
             return Vec::new();
         }
-        if let Err(reason) = check(&greeting, self.view, self.held.as_ref()) {
+        if let Err(reason) = check(&greeting, self.view, &self.versions, self.held.as_ref()) {
             return self.stop(reason);
         }
         // Whether the primary of a higher one may be one is seen when that epoch arrives.
@@ -390,10 +396,13 @@ impl Link {
     }
 }
 
-fn check(greeting: &Greeting, view: View, held: Option<&Held>) -> Result<(), StopReason> {
-    if greeting.protocol > PROTOCOL {
-        return Err(StopReason::ProtocolNewer);
-    }
+fn check(
+    greeting: &Greeting,
+    view: View,
+    versions: &Versions,
+    held: Option<&Held>,
+) -> Result<(), StopReason> {
+    versions::fits(versions, &greeting.offered)?;
     if greeting.view != view {
         return Err(StopReason::NoSuchDatabase);
     }
@@ -418,7 +427,7 @@ fn reason_of(kind: RefusalKind) -> Option<StopReason> {
         RefusalKind::Denied => Some(StopReason::Denied),
         RefusalKind::NoSuchDatabase => Some(StopReason::NoSuchDatabase),
         RefusalKind::NotApograph => Some(StopReason::NotApograph),
-        RefusalKind::ProtocolNewer => Some(StopReason::ProtocolNewer),
+        RefusalKind::ProtocolNewer => Some(StopReason::SourceNewer),
         RefusalKind::OutOfWindow
         | RefusalKind::UnknownPosition
         | RefusalKind::SnapshotExpired

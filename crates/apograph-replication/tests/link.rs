@@ -9,6 +9,7 @@ use apograph_format::{DatabaseId, PartitionId, ServerKey, View};
 use apograph_replication::carrier::RefusalKind;
 use apograph_replication::link::{Action, Before, Event, Greeting, Held, Link, Misfit, StopReason};
 use apograph_replication::sync::{Phase, SyncFailure, SyncReason};
+use apograph_replication::versions::{Offered, Release};
 
 const TRANSCRIPT: &str = include_str!("link.transcript");
 
@@ -113,7 +114,11 @@ fn greeting(text: &str) -> Greeting {
         text.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse::<u8>().ok())
     };
     Greeting {
-        protocol: field("protocol").unwrap_or(1).into(),
+        offered: Offered {
+            software: field("minor").map(|minor| Release { major: 0, minor: minor.into(), patch: 0 }),
+            protocol: field("protocol").unwrap_or(1).into(),
+            format: field("format").unwrap_or(1).into(),
+        },
         database: DatabaseId([field("db").unwrap(); 16]),
         view: View::Full,
         partitions: field("partitions").unwrap().into(),

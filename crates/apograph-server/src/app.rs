@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use apograph::{Database, Folder, Role};
+use apograph_replication::versions::Versions;
 
 use crate::backstage::Backstage;
 use crate::backups::Backups;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) backups: Backups,
     /// How long this server's journals keep what copies lack.
     pub(crate) windows: Windows,
+    /// What this server is and speaks.
+    pub(crate) versions: Versions,
     /// Cancelled when the server stops: every stream and every link ends by it.
     pub(crate) shutdown: CancellationToken,
     /// Everything that runs beside requests.
@@ -70,6 +73,7 @@ impl App {
         folder: Folder,
         tokens: Tokens,
         databases: BTreeMap<String, Option<Database>>,
+        versions: Versions,
         shutdown: CancellationToken,
     ) -> std::io::Result<App> {
         let backstage = Backstage::new()?;
@@ -84,6 +88,7 @@ impl App {
             roles: Roles::default(),
             backups: Backups::default(),
             windows: Windows::default(),
+            versions,
             shutdown,
             tasks: TaskTracker::new(),
             started: clock::now_us(),

@@ -23,4 +23,5 @@ mod request;
 mod roles;
 mod stream;
 
+pub use apograph_replication::versions::{Release, Versions};
 pub use serve::{ServeError, ServeOptions, serve};

@@ -12,6 +12,8 @@ use prometheus_client::registry::Registry;
 
 use apograph::status::DatabaseStatus;
 use apograph_client::types::{LagLimitView, LagReaction, LinkForecast, LinkProgress, LinkState, LinkStatus};
+use apograph_replication::link::StopReason;
+use apograph_replication::versions::Versions;
 
 /// What a server counts.
 pub(crate) struct Metrics {
@@ -34,6 +36,8 @@ pub(crate) struct Metrics {
     lag_age: Family<LinkLabels, Number>,
     lag_contact: Family<LinkLabels, Number>,
     link_paused: Family<LinkLabels, Number>,
+    versions: Family<VersionLabels, Number>,
+    link_skew: Family<LinkLabels, Number>,
     sync: Family<SyncLabels, Number>,
     sync_numbers: SyncNumbers,
     forecast: ForecastNumbers,
@@ -81,6 +85,13 @@ struct PartitionLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LinkLabels {
     link: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabels {
+    software: String,
+    protocol: u32,
+    format: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,6 +158,15 @@ impl ForecastNumbers {
     }
 }
 
+/// Which side of a link is too new, by the reason that a copy gives.
+fn skew(status: &LinkStatus) -> i64 {
+    let is = |code: &str| {
+        let reason = status.reason.as_deref().unwrap_or_default();
+        status.state == LinkState::Paused && reason.starts_with(code)
+    };
+    i64::from(is(StopReason::SourceNewer.as_str())) - i64::from(is(StopReason::SourceOlder.as_str()))
+}
+
 /// Sets what is known, and takes away what is not.
 fn note(family: &Family<LinkLabels, Number>, labels: &LinkLabels, known: Option<u64>) {
     match known {
@@ -177,6 +197,8 @@ impl Default for Metrics {
             lag_age: Family::default(),
             lag_contact: Family::default(),
             link_paused: Family::default(),
+            versions: Family::default(),
+            link_skew: Family::default(),
             sync: Family::default(),
             sync_numbers: SyncNumbers::default(),
             forecast: ForecastNumbers::default(),
@@ -219,11 +241,31 @@ impl Metrics {
         registry.register("link_lag_bytes", "Their bytes; absent if not known", self.lag_bytes.clone());
         registry.register("link_lag_age_ms", "Age of the oldest of them", self.lag_age.clone());
         registry.register("link_contact_age_ms", "Time since the source was heard", self.lag_contact.clone());
-        registry.register("link_paused", "1 if an operator paused the link", self.link_paused.clone());
+        registry.register(
+            "link_paused",
+            "1 if an operator paused the link, or versions did",
+            self.link_paused.clone(),
+        );
+        registry.register(
+            "link_version_skew",
+            "1 if the source is too new for the copy, -1 if it is too old, 0 if they fit",
+            self.link_skew.clone(),
+        );
+        registry.register("versions", "1, with what this server is and speaks", self.versions.clone());
         registry.register("link_synchronizing", "1 in the phase that it is in", self.sync.clone());
         self.sync_numbers.register(registry);
         self.forecast.register(registry);
         registry.register("resident_bytes", "Resident memory of the process", self.resident.clone());
+    }
+
+    /// What this server is and speaks.
+    pub(crate) fn versions(&self, versions: &Versions) {
+        let labels = VersionLabels {
+            software: versions.software.to_string(),
+            protocol: versions.protocol,
+            format: versions.format.into(),
+        };
+        self.versions.get_or_create(&labels).set(1);
     }
 
     /// A request was answered.
@@ -314,6 +356,7 @@ impl Metrics {
             note(family, &labels, known);
         }
         self.link_paused.get_or_create(&labels).set(i64::from(status.state == LinkState::Paused));
+        self.link_skew.get_or_create(&labels).set(skew(status));
         let phases = [
             (LinkState::Planning, "planning"),
             (LinkState::Transferring, "transferring"),

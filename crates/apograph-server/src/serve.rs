@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use apograph::{Database, Folder};
+use apograph_replication::versions::Versions;
 
 use crate::app::App;
 use crate::limits::DRAIN_TIMEOUT;
@@ -25,6 +26,8 @@ pub use error::ServeError;
 pub struct ServeOptions {
     /// Where to listen, instead of what the settings say. Port 0 takes any free port.
     pub listen: Option<SocketAddr>,
+    /// The versions that this server says to have. Another one's are for tests of servers of different versions.
+    pub versions: Versions,
 }
 
 /// Opens the data folder and serves it. `ready` is called once, with the address, when requests are taken. Returns when
@@ -40,7 +43,7 @@ pub async fn serve(
     let address = listener.local_addr().map_err(|error| ServeError::Listen { error })?;
     // Streams end with the server; a caller's token may live on.
     let stopping = shutdown.child_token();
-    let app = App::new(opened.folder, opened.tokens, opened.databases, stopping.clone());
+    let app = App::new(opened.folder, opened.tokens, opened.databases, options.versions, stopping.clone());
     let app = app.map_err(|error| ServeError::Threads { error })?;
     links::start(&app);
     lag_limits::start(&app);

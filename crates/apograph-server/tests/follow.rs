@@ -162,7 +162,7 @@ async fn a_folder_in_use_and_a_port_taken_are_told() {
     let again = serve(server.folder.path(), ServeOptions::default(), Default::default(), |_| {}).await;
     assert!(matches!(again, Err(ServeError::Folder(_))), "{again:?}");
     let other = server::init("other", apograph::settings::DatabaseSettings::new(Role::Primary));
-    let options = ServeOptions { listen: Some(server.address) };
+    let options = ServeOptions { listen: Some(server.address), ..ServeOptions::default() };
     let taken = serve(other.path(), options, Default::default(), |_| {}).await;
     let Err(ServeError::PortTaken { address }) = taken else { panic!("{taken:?}") };
     assert_eq!(address, server.address);

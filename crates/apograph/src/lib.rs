@@ -24,7 +24,7 @@ pub use database::open::OpenError;
 pub use database::synchronize;
 pub use database::{
     ContentReader, Database, Export, Feed, Handshake, Import, ImportProgress, ImportRequest, Imported,
-    PROTOCOL, PendingCommit,
+    PendingCommit,
 };
 pub use folder::Folder;
 pub use priority::stand_back;

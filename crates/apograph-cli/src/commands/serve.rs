@@ -46,7 +46,7 @@ impl Serve {
         let ready = |address: SocketAddr| {
             printer.note(&format!("listening on http://{address}; stop with Ctrl-C"));
         };
-        let options = ServeOptions { listen: self.listen };
+        let options = ServeOptions { listen: self.listen, ..ServeOptions::default() };
         Ok(apograph_server::serve(&self.dir, options, shutdown, ready).await?)
     }
 }

@@ -23,6 +23,7 @@ mod operator;
 mod roles;
 mod rollback;
 mod synchronize;
+mod upgrade;
 mod verify;
 mod why;
 

@@ -43,7 +43,6 @@ pub enum DurabilityMissed {
 
 /// A full copy says what it has on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Acknowledgement {
     /// The copy.
@@ -59,7 +58,6 @@ pub struct Acknowledgement {
 
 /// Where a journal of a copy ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AcknowledgedPartition {
     /// Which.

@@ -13,6 +13,9 @@ pub struct Handshake {
     pub protocol: u32,
     /// Version of the source's software.
     pub software: String,
+    /// Format of the source's journals.
+    #[serde(default = "first")]
+    pub format: u16,
     /// Identity of the database.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub database: DatabaseId,
@@ -42,4 +45,9 @@ pub struct Handshake {
     /// The source stepped down for this server, which has not been heard of as primary yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverView>,
+}
+
+/// The format of sources that do not say it.
+fn first() -> u16 {
+    1
 }

@@ -73,6 +73,12 @@ pub struct LinkPeer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub key: Option<ServerKey>,
+    /// Version of its software.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
+    /// The protocol that it speaks to other servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u32>,
 }
 
 /// What a link does.
@@ -151,7 +157,6 @@ pub struct LinkProof {
 
 /// What a copy reports to its source, so that health is seen end to end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LinkReport {
     /// The copy.
@@ -183,6 +188,12 @@ pub struct LinkReport {
     /// The newest epoch that it knows, if any but the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<EpochView>,
+    /// Version of its software.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
+    /// The protocol that it speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u32>,
 }
 
 /// What a source answers to a report.
@@ -199,7 +210,6 @@ pub struct ReportAnswer {
 
 /// How far a copy applied one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportPartition {
     /// Which.
@@ -226,7 +236,6 @@ pub struct ReportPartition {
 
 /// The digest of a view of a copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportDigest {
     /// Which view.

@@ -15,6 +15,12 @@ pub struct Status {
     pub server: ServerIdentity,
     /// Version of its software.
     pub software: String,
+    /// The protocol that it speaks to other servers.
+    #[serde(default)]
+    pub protocol: u32,
+    /// Format of the journals that it writes.
+    #[serde(default)]
+    pub format: u16,
     /// The server's clock, microseconds since 1970.
     pub now: i64,
     /// Since when it runs, RFC 3339.

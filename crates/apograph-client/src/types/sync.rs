@@ -51,7 +51,6 @@ pub struct ThrottleRequest {
 
 /// How far a synchronization is. The link's state is its phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LinkProgress {
     /// `planning`, `transferring` or `installing`.
@@ -89,7 +88,6 @@ pub struct LinkProgress {
 
 /// How long the source keeps what a copy lacks, if the copy stood still from now on, and what catching up costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LinkForecast {
     /// The source's journal no longer reaches back to where the copy is: it has to synchronize.
@@ -114,7 +112,6 @@ pub struct LinkForecast {
 
 /// What a copy asks before it synchronizes (`POST /v1/databases/{db}/snapshot`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SnapshotRequest {
     /// Which view.

@@ -193,7 +193,10 @@ impl Place<'_> {
                 "see what differs: apograph verify --against {} --document {uri}",
                 self.source_url()
             )),
-            Cause::NotFollowing { state, .. } => Some(match state {
+            Cause::NotFollowing { state, reason, .. } => Some(match state {
+                LinkState::Paused if is_skew(reason.as_deref()) => {
+                    "update what the reason names; the link goes on by itself then".to_owned()
+                }
                 LinkState::Paused => format!("let the link go on: apograph resume{}", self.at_here()),
                 LinkState::Planning | LinkState::Transferring | LinkState::Installing => {
                     format!("wait: it synchronizes; see how far it is: {}", self.status())
@@ -320,4 +323,9 @@ fn age(ms: u64) -> String {
         3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
     }
+}
+
+/// Is the link paused because its ends do not understand each other?
+fn is_skew(reason: Option<&str>) -> bool {
+    reason.is_some_and(|reason| ["source-newer", "source-older"].iter().any(|code| reason.starts_with(code)))
 }

@@ -7,12 +7,13 @@ use apograph_format::{DatabaseId, PartitionId, ServerKey, View};
 use super::StopReason;
 use crate::carrier::RefusalKind;
 use crate::sync::{Phase, SyncFailure, SyncReason};
+use crate::versions::Offered;
 
 /// What a source says of itself, as far as the link decides by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
-    /// Version of the protocol it speaks.
-    pub protocol: u32,
+    /// Its versions.
+    pub offered: Offered,
     /// Which database it serves.
     pub database: DatabaseId,
     /// Which view it will give.

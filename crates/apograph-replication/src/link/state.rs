@@ -5,6 +5,7 @@ use std::fmt;
 use super::event::Misfit;
 use crate::carrier::RefusalKind;
 use crate::sync::{Phase, SyncFailure, SyncReason};
+use crate::versions::Skew;
 
 /// Where a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +70,10 @@ pub enum StopReason {
     NoSuchDatabase,
     /// Another primary signs than the one pinned at the first contact.
     KeyChanged,
-    /// The source speaks a newer protocol.
-    ProtocolNewer,
+    /// The source's versions are newer than this server's: it may say what is not known here.
+    SourceNewer,
+    /// The source is older than what this server still understands.
+    SourceOlder,
     /// The token is missing, wrong, or may not see this view.
     Denied,
     /// The file that an operator may edit before a synchronization cannot be understood.
@@ -90,6 +93,7 @@ impl State {
             State::Synchronizing(phase) => phase.as_str(),
             State::Waiting => "waiting",
             State::Paused => "paused",
+            State::Stopped(reason) if reason.is_skew() => "paused",
             State::Stopped(_) => "stopped",
         }
     }
@@ -168,12 +172,13 @@ impl Cause {
 
 impl StopReason {
     /// All of them.
-    pub const ALL: [StopReason; 9] = [
+    pub const ALL: [StopReason; 10] = [
         StopReason::NotApograph,
         StopReason::OtherDatabase,
         StopReason::NoSuchDatabase,
         StopReason::KeyChanged,
-        StopReason::ProtocolNewer,
+        StopReason::SourceNewer,
+        StopReason::SourceOlder,
         StopReason::Denied,
         StopReason::SyncRequest,
         StopReason::Signature,
@@ -187,12 +192,18 @@ impl StopReason {
             StopReason::OtherDatabase => "other-database",
             StopReason::NoSuchDatabase => "no-such-database",
             StopReason::KeyChanged => "key-changed",
-            StopReason::ProtocolNewer => "protocol-newer",
+            StopReason::SourceNewer => "source-newer",
+            StopReason::SourceOlder => "source-older",
             StopReason::Denied => "denied",
             StopReason::SyncRequest => "sync-request",
             StopReason::Signature => "signature",
             StopReason::Halted => "halted",
         }
+    }
+
+    /// Versions that do not fit pause a link: nothing is wrong with either side, and it goes on by itself when one is updated.
+    pub fn is_skew(self) -> bool {
+        matches!(self, StopReason::SourceNewer | StopReason::SourceOlder)
     }
 
     /// What a person can do about it.
@@ -206,11 +217,25 @@ impl StopReason {
             StopReason::KeyChanged => {
                 "another primary signs: compare its key out of band, then start a new copy in an empty folder"
             }
-            StopReason::ProtocolNewer => "update this server first, the source after it",
+            StopReason::SourceNewer => {
+                "update this server: it goes on by itself then. Copies are updated before their sources"
+            }
+            StopReason::SourceOlder => {
+                "update the source, by way of a version between the two if there is one: this copy goes on by itself then"
+            }
             StopReason::Denied => "put the source's link token for this role into the token file",
             StopReason::SyncRequest => "correct sync-request.json, or remove it: it is then written anew",
             StopReason::Signature => "somebody between here and the primary changes what is sent",
             StopReason::Halted => "see the database's reason in status, repair it, restart this server",
+        }
+    }
+}
+
+impl From<Skew> for StopReason {
+    fn from(skew: Skew) -> StopReason {
+        match skew {
+            Skew::SourceNewer => StopReason::SourceNewer,
+            Skew::SourceOlder => StopReason::SourceOlder,
         }
     }
 }

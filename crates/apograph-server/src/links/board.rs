@@ -193,6 +193,8 @@ impl Reported {
                 url: report.server.url.clone(),
                 name: Some(report.server.name.clone()),
                 key: Some(report.server.key),
+                software: report.software.clone(),
+                protocol: report.protocol,
             },
             state,
             reason,

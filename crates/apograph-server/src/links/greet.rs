@@ -12,6 +12,7 @@ use apograph_client::{Client, types};
 use apograph_format::View;
 use apograph_replication::carrier::{Refusal, RefusalKind};
 use apograph_replication::link::{Greeting, Held};
+use apograph_replication::versions::{self, Offered, Versions};
 
 use crate::limits::SOURCE_TIMEOUT;
 use crate::routes::shape;
@@ -56,7 +57,7 @@ pub(crate) async fn who_is(url: &str, token: &str, database: &str, view: View) -
 /// What the link decides by.
 pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
     Greeting {
-        protocol: handshake.protocol,
+        offered: offered(handshake),
         database: handshake.database,
         view: handshake.view,
         partitions: handshake.partitions,
@@ -65,8 +66,16 @@ pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
     }
 }
 
-/// What a source says that does not fit what a copy holds, with the facts.
-pub(super) fn misfit(greeting: &Greeting, held: Option<&Held>) -> Option<String> {
+fn offered(handshake: &types::Handshake) -> Offered {
+    let software = handshake.software.parse().ok();
+    Offered { software, protocol: handshake.protocol, format: handshake.format }
+}
+
+/// What a source says that does not fit what a copy is or holds, with the facts.
+pub(super) fn misfit(greeting: &Greeting, versions: &Versions, held: Option<&Held>) -> Option<String> {
+    if versions::fits(versions, &greeting.offered).is_err() {
+        return Some(format!("the source runs {}, this server {versions}", greeting.offered));
+    }
     let held = held?;
     if greeting.database != held.database {
         return Some(format!(
@@ -103,6 +112,7 @@ pub(super) fn for_engine(handshake: types::Handshake) -> Option<Handshake> {
     Some(Handshake {
         protocol: handshake.protocol,
         software: handshake.software,
+        format: handshake.format,
         database: handshake.database,
         name: handshake.name,
         partitions: handshake.partitions,

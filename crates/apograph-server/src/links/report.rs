@@ -5,6 +5,8 @@ use apograph_client::types::{
     EpochView, LinkReport, LinkStatus, ReportDigest, ReportPartition, ServerIdentity,
 };
 
+use apograph_replication::versions::Versions;
+
 use crate::routes::shape;
 
 /// How this copy stands.
@@ -13,6 +15,7 @@ pub(super) fn report(
     status: &DatabaseStatus,
     shown: LinkStatus,
     newest: Option<EpochView>,
+    versions: &Versions,
 ) -> LinkReport {
     let digests =
         status.digests.iter().map(|view| ReportDigest { view: view.view, digest: view.digest, at: view.at });
@@ -28,6 +31,8 @@ pub(super) fn report(
         progress: shown.progress,
         throttle_bytes_per_second: shown.throttle_bytes_per_second,
         epoch: newest,
+        software: Some(format!("apograph {}", versions.software)),
+        protocol: Some(versions.protocol),
     }
 }
 

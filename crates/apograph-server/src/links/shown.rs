@@ -15,6 +15,7 @@ pub(super) fn state(state: State) -> LinkState {
         State::Synchronizing(Phase::Installing) => LinkState::Installing,
         State::Waiting => LinkState::Waiting,
         State::Paused => LinkState::Paused,
+        State::Stopped(reason) if reason.is_skew() => LinkState::Paused,
         State::Stopped(_) => LinkState::Stopped,
     }
 }

@@ -109,7 +109,7 @@ impl Worker {
         let begun = Instant::now();
         let (forecasts, forecast) = mpsc::channel(1);
         Worker {
-            link: Link::new(role.view(), held, before),
+            link: Link::new(role.view(), held, before).speaking(app.versions),
             name: name.to_owned(),
             running: app.shutdown.child_token(),
             driver: None,
@@ -241,6 +241,9 @@ impl Worker {
         let is_news = self.logged.insert(state.as_str(), reason.clone()).as_ref() != Some(&reason);
         match state {
             State::Stopped(_) | State::Waiting | State::Synchronizing(_) if !is_news => {}
+            State::Stopped(of) if of.is_skew() => {
+                tracing::warn!(database = self.name, reason, "the link pauses");
+            }
             State::Stopped(_) => tracing::warn!(database = self.name, reason, "the link stopped"),
             State::Waiting => tracing::info!(database = self.name, reason, "the link waits for its source"),
             State::Connecting => tracing::debug!(database = self.name, "the link connects"),
@@ -310,7 +313,7 @@ impl Worker {
                 if let Some(held) = held.clone() {
                     self.happened(Event::Known(held), None).await;
                 }
-                let misfit = greet::misfit(&greeting, held.as_ref());
+                let misfit = greet::misfit(&greeting, &self.app.versions, held.as_ref());
                 self.client = Some(client);
                 self.handshake = Some(*handshake);
                 self.happened(Event::Greeted(greeting), misfit).await;

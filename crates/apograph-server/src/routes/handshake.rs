@@ -32,8 +32,9 @@ pub(super) async fn get(
     let view = journal::view_for(&principal, view)?;
     let handshake = app.blocking(move || database.handshake(view)).await?;
     let answer = Handshake {
-        protocol: handshake.protocol,
-        software: handshake.software,
+        protocol: app.versions.protocol,
+        software: format!("apograph {}", app.versions.software),
+        format: app.versions.format,
         database: handshake.database,
         name: handshake.name,
         partitions: handshake.partitions,

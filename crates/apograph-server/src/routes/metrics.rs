@@ -19,6 +19,7 @@ pub(super) async fn get(State(app): State<App>) -> Answer {
         .map(|database| (database.name.clone(), app.lag_limits.list(&database.name)))
         .collect();
     app.metrics.lag_limits(&limits);
+    app.metrics.versions(&app.versions);
     app.metrics.waiting(app.copies.waiting());
     let text = app.metrics.text(&databases, &app.board.inbound());
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";

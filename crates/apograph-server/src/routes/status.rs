@@ -25,7 +25,9 @@ pub(super) async fn get(State(app): State<App>) -> Answer {
     links.extend(databases.iter().flat_map(|database| app.board.outbound(database, now)));
     let status = Status {
         server: shape::identity(app.folder.identity()),
-        software: env!("CARGO_PKG_VERSION").to_owned(),
+        software: app.versions.software.to_string(),
+        protocol: app.versions.protocol,
+        format: app.versions.format,
         now,
         started: rfc3339(app.started),
         databases: databases

@@ -67,7 +67,7 @@ impl Server {
         let (ready, at) = oneshot::channel();
         let stop = shutdown.clone();
         let running = tokio::spawn(async move {
-            let options = ServeOptions { listen: Some(address) };
+            let options = ServeOptions { listen: Some(address), ..ServeOptions::default() };
             serve(&path, options, stop, |address| ready.send(address).unwrap()).await
         });
         let Ok(address) = at.await else {

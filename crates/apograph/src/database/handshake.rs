@@ -3,14 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use apograph_format::{DatabaseId, Timestamp, View};
+use apograph_replication::versions::Versions;
 
 use super::Database;
 use super::roles::{EpochStart, Handover};
 use crate::error::FeedError;
 use crate::status::ServerIdentity;
-
-/// Version of what copies and sources say to each other.
-pub const PROTOCOL: u32 = 1;
 
 /// What a source tells a copy before the first entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +17,8 @@ pub struct Handshake {
     pub protocol: u32,
     /// Name and version of the source's software.
     pub software: String,
+    /// Format of the source's journals.
+    pub format: u16,
     /// Identity of the database.
     pub database: DatabaseId,
     /// Its name at the source.
@@ -69,8 +69,9 @@ impl Database {
         let primary_url = self.primary_url();
         let file = self.shared.file();
         Ok(Handshake {
-            protocol: PROTOCOL,
-            software: concat!("apograph ", env!("CARGO_PKG_VERSION")).to_owned(),
+            protocol: Versions::CURRENT.protocol,
+            software: format!("apograph {}", Versions::CURRENT.software),
+            format: Versions::CURRENT.format,
             database: file.id,
             name: self.shared.name.clone(),
             partitions: file.partitions.count(),

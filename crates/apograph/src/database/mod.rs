@@ -51,7 +51,7 @@ pub(crate) use export::FORMAT;
 pub use feed::Feed;
 pub use file::DatabaseFile;
 pub use gate::{Gate, GateMode};
-pub use handshake::{Handshake, PROTOCOL};
+pub use handshake::Handshake;
 pub use import::{Import, ImportProgress, ImportRequest, Imported};
 pub use leaves::{Leaves, LeavesQuery, ListedLeaf};
 pub(crate) use open::{open_journal, open_stores};

@@ -21,7 +21,7 @@ impl Servers {
         for place in &layout.servers {
             let (tell, told) = oneshot::channel();
             let (dir, shutdown) = (place.dir.clone(), shutdown.clone());
-            let options = ServeOptions { listen: Some(place.address) };
+            let options = ServeOptions { listen: Some(place.address), ..ServeOptions::default() };
             let tell = move |_| {
                 // Nobody waits any more when another server failed first.
                 let _ = tell.send(());

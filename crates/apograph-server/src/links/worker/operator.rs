@@ -178,7 +178,7 @@ impl Worker {
                 return drop(answer.send(Err(Refusal::new(RefusalKind::Unavailable, detail))));
             }
         };
-        let (held, view) = (greet::held(&database), self.role.view());
+        let (held, view, versions) = (greet::held(&database), self.role.view(), self.app.versions);
         let request = wanted.bounded(&self.source);
         // Nobody is told how far this is.
         let (news, _) = mpsc::channel(1);
@@ -189,7 +189,7 @@ impl Worker {
         self.app.tasks.spawn(async move {
             let measure = async {
                 let handshake = greet::greet(&client, &there, view).await?;
-                match greet::misfit(&greet::greeting(&handshake), Some(&held)) {
+                match greet::misfit(&greet::greeting(&handshake), &versions, Some(&held)) {
                     Some(misfit) => Err(Refusal::new(RefusalKind::NoSuchDatabase, misfit)),
                     None => measured.measure().await,
                 }

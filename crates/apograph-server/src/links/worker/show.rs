@@ -66,7 +66,7 @@ impl Worker {
         let server = shape::identity(self.app.folder.identity());
         let newest = self.database.as_ref().and_then(|database| database.epochs().pop());
         let newest = newest.filter(|start| start.epoch > 1).map(shape::epoch);
-        let report = report::report(server, status, shown, newest);
+        let report = report::report(server, status, shown, newest, &self.app.versions);
         let takeover = self.takeover(&client);
         let (shutdown, forecasts) = (self.app.shutdown.clone(), self.forecast.0.clone());
         let there = self.database_there().to_owned();
@@ -126,6 +126,8 @@ impl Worker {
             url: Some(self.source.url.clone()),
             name: server.map(|server| server.name.clone()),
             key: server.map(|server| server.key),
+            software: self.handshake.as_ref().map(|handshake| handshake.software.clone()),
+            protocol: self.handshake.as_ref().map(|handshake| handshake.protocol),
         };
         let partitions = status.map(|status| status.partitions.iter().map(link_partition).collect());
         LinkStatus {
