@@ -7,7 +7,12 @@
 //!
 //! The search is breadth first, so what it prints when a law is broken is a shortest way there.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells how far it went"
+)]
 #![allow(clippy::cast_possible_truncation, reason = "counts are below ten")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

@@ -77,7 +77,7 @@ pub struct RollbackPreview {
 /// The next document, changed or not.
 enum Looked {
     Same,
-    Differs(RollbackDocument, Weight),
+    Differs(Box<RollbackDocument>, Weight),
 }
 
 /// What a document adds to a transaction: upper bounds.
@@ -151,7 +151,7 @@ impl RollbackPreview {
                 }
             }
         };
-        Ok(Looked::Differs(RollbackDocument { uri, now, outcome }, weight))
+        Ok(Looked::Differs(Box::new(RollbackDocument { uri, now, outcome }), weight))
     }
 }
 
@@ -172,7 +172,7 @@ impl Iterator for RollbackPreview {
                 Ok(Looked::Differs(document, _)) => {
                     // Whoever goes on reading needs the history of then.
                     self.shared.pins.touch(self.to);
-                    return Some(Ok(document));
+                    return Some(Ok(*document));
                 }
                 Err(error) => return Some(Err(error)),
             }

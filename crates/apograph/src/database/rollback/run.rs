@@ -137,7 +137,7 @@ impl Database {
         while let Some(looked) = preview.look() {
             match looked? {
                 Looked::Same => {}
-                Looked::Differs(document, weight) => run.take(document, weight, &mut tell)?,
+                Looked::Differs(document, weight) => run.take(*document, weight, &mut tell)?,
             }
             run.renew_if_due()?;
         }
