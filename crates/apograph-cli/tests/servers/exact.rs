@@ -11,7 +11,7 @@ use super::collection::{Collection, Commit};
 use super::process::{Server, done, eventually, files};
 
 /// Equal by `verify`, equal exports, equal journals; the published view of the primary is what a staging server holds.
-/// Exempt: the `_` before the name of the open segment.
+/// Exempt: the `_` before the name of the open segment, and the zeros behind its end.
 pub(crate) fn check_copies(primary: &Server, replicas: &[&Server], staging: &Server) {
     for copy in replicas.iter().copied().chain([staging]) {
         let (url, token) = (copy.url(), copy.token("reader"));
@@ -126,7 +126,17 @@ fn journals(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "segment");
     let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_string_lossy().replace("/_", "/");
     let segments = files(folder).into_iter().filter(is_segment);
-    segments.map(|path| (relative(&path), fs::read(&path).unwrap_or_default())).collect()
+    segments.map(|path| (relative(&path), entries(&path))).collect()
+}
+
+/// The bytes of a segment, without the zeros ahead of the end of an open one.
+fn entries(path: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap_or_default();
+    if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_')) {
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(end);
+    }
+    bytes
 }
 
 /// Searches every file of a server for bytes that must not be there.

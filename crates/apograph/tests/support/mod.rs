@@ -279,7 +279,7 @@ impl Servers {
     }
 
     /// Equal positions, equal bytes of all segments, equal digests, equal exports; the published view of the primary is
-    /// what the staging server holds. Exempt: the `_` before the name of the open segment.
+    /// what the staging server holds. Exempt: the `_` before the name of the open segment, and the zeros behind its end.
     pub fn check_exact(&mut self) {
         // The primary writes its checkpoint when it is idle.
         self.settle();
@@ -425,12 +425,17 @@ fn stamps(folder: &Path) -> Option<BTreeMap<PathBuf, (u64, std::time::SystemTime
     Some(found)
 }
 
-/// Bytes of all segments of all partitions, by partition and file name without its prefix.
+/// Bytes of all segments of all partitions, by partition and file name without its prefix. Zeros ahead of the end of the
+/// open one are free space, and each server has its own.
 pub fn segments(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files(folder)
         .into_iter()
         .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "segment"))
-        .map(|(path, bytes)| {
+        .map(|(path, mut bytes)| {
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_')) {
+                let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                bytes.truncate(end);
+            }
             let name = path.strip_prefix(folder).unwrap().to_string_lossy().replace("/_", "/");
             (name, bytes)
         })
