@@ -150,7 +150,7 @@ impl World {
     fn told(&mut self, index: usize, write: Write, host: usize, asked_us: u64, outcome: Outcome) {
         let now = self.now();
         let text = match &outcome {
-            Outcome::Acknowledged { token } => {
+            Outcome::Acknowledged { token } | Outcome::Less { token } => {
                 self.figures.acknowledged += 1;
                 format!("saved as {token}")
             }

@@ -10,6 +10,7 @@ use apograph_replication::link::{
     Action, Before, Event as LinkEvent, Greeting, Held, Link, State, StopReason,
 };
 use apograph_replication::sync::SyncReason;
+use apograph_replication::versions::{Offered, Versions};
 
 use super::synchronize::Synchronizing;
 use super::{Checked, Event, MAIN, World};
@@ -271,7 +272,11 @@ impl World {
             self.happened(host, LinkEvent::Known(held(&database)), "")?;
         }
         let greeting = Greeting {
-            protocol: handshake.protocol,
+            offered: Offered {
+                software: Some(Versions::CURRENT.software),
+                protocol: handshake.protocol,
+                format: Versions::CURRENT.format,
+            },
             database: handshake.database,
             view: handshake.view,
             partitions: handshake.partitions,
