@@ -80,8 +80,7 @@ impl World {
                 return Err("the primary has no checkpoint at its end".to_owned());
             }
         }
-        for host in 0..SERVERS.len() {
-            let name = SERVERS[host].0;
+        for (host, (name, _)) in SERVERS.iter().enumerate() {
             let database = self.server(host).database().ok_or(format!("{name} is down"))?;
             let status = database.status().map_err(|error| error.to_string())?;
             if let Some(reason) = status.stopped {
@@ -131,8 +130,7 @@ impl World {
         // What was cut off may be retired before it is listed, like anything else in a journal that is bounded.
         let lists_all = self.plan.retention_bytes_max.is_none();
         self.history.judge(&self.truth, lists_all)?;
-        for host in 0..SERVERS.len() {
-            let name = SERVERS[host].0;
+        for (host, (name, _)) in SERVERS.iter().enumerate() {
             let Some(database) = self.server(host).database() else { continue };
             let alarms = database.alarms();
             // What a disk refused was said, and is over.

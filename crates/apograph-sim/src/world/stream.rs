@@ -251,8 +251,7 @@ impl World {
             };
             if !entries.is_empty() {
                 // A heartbeat behind them says nothing that the next does not say again.
-                let of = database.clone();
-                let mut taking: Taking = Box::pin(async move { of.take(partition, entries).await });
+                let mut taking: Taking = Box::pin(async move { database.take(partition, entries).await });
                 let early = os::as_host(copy, || poll(taking.as_mut()));
                 if let Some(stream) = self.streams.get_mut(&id) {
                     stream.taking = Some(early.map_or(taking, |early| Box::pin(std::future::ready(early))));
