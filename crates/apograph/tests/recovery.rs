@@ -16,6 +16,7 @@ use std::process::Command;
 use apograph::error::{CommitError, FeedError};
 use apograph::format::segment::SEGMENT_HEADER_BYTES;
 use apograph::format::{Entry, PartitionId, Position, View};
+use apograph::journal::list;
 use apograph::read::{ListQuery, Which};
 use apograph::transaction::{Action, ContentBytes, Transaction};
 use apograph::{Database, Folder, OpenError, Operation};
@@ -116,21 +117,24 @@ fn transactions_are_cut_where_a_partition_lacks_its_part() {
     }
 }
 
-/// Appends the first entries that `longer` has beyond `journal`, and the beginning of the one after them.
+/// Appends the first entries that `longer` has beyond `journal`, and the beginning of the one after them. Zeros that were
+/// written ahead stay behind them.
 fn append(journal: &Path, longer: &Path, entries: usize, torn_bytes: usize) {
     let open = |folder: &Path| {
-        let mut files = support::files(folder).into_iter();
-        files.find(|(path, _)| path.extension().is_some_and(|extension| extension == "segment")).unwrap()
+        let segment = list(folder).unwrap().pop().unwrap().unwrap();
+        (fs::read(&segment.path).unwrap(), segment.bytes as usize, segment.path)
     };
-    let ((path, short), (_, long)) = (open(journal), open(longer));
-    assert_eq!(long[..short.len()], short);
-    let mut rest = Bytes::from(long).slice(short.len()..);
+    let ((mut short, end, path), (long, end_of_long, _)) = (open(journal), open(longer));
+    assert_eq!(long[..end], short[..end]);
+    let mut rest = Bytes::from(long).slice(end..end_of_long);
     let all = rest.clone();
     for _ in 0..entries {
         Entry::decode(&mut rest).unwrap();
     }
     let length = (all.len() - rest.len() + torn_bytes).min(all.len());
-    fs::write(path, [&short, &all[..length]].concat()).unwrap();
+    short.resize(short.len().max(end + length), 0);
+    short[end..end + length].copy_from_slice(&all[..length]);
+    fs::write(path, short).unwrap();
 }
 
 /// A history with everything that a store remembers in its own way: purges, moves, large contents, erased bytes.
@@ -374,8 +378,9 @@ fn a_full_disk_loses_nothing_and_half_does_nothing() {
     let filler = disk.fill(0);
     let all = uris(&primary);
     for n in 0..20 {
-        // The disk has no room for what goes to one partition, perhaps for what goes to the others.
-        let large = format!("{n}").repeat(30_000);
+        // The disk has no room for what goes to one partition, perhaps for what goes to the others: it is more than all of
+        // them have written ahead, which is given back with what is taken back.
+        let large = format!("{n}").repeat(400_000);
         let text = |at: usize| if at == n % 3 { large.as_str() } else { "small" };
         let stopped = primary.commit(transaction([0, 1, 2].map(|at| put(&all[at], text(at)))));
         assert!(matches!(stopped, Err(CommitError::Stopped { .. })), "{stopped:?}");
