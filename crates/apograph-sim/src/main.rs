@@ -48,7 +48,7 @@ struct Run {
 #[derive(clap::Args)]
 struct Bugs {
     /// Runs at most, for each of them
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     seeds: u64,
 }
 

@@ -27,6 +27,8 @@ fn write_everything(database: &Database) {
     commit(vec![put("/older", "one"), put("/older", "two"), put("/older", CANARY)]);
     commit(vec![operation("/older", Action::Publish { version: Some(2) })]);
     commit(vec![put("/withdrawn", "one"), publish("/withdrawn"), operation("/withdrawn", Action::Withdraw)]);
+    commit(vec![put("/elsewhere", "x"), publish("/elsewhere"), operation("/elsewhere", Action::Withdraw)]);
+    commit(vec![operation("/elsewhere", Action::Move { to: uri("/moved") })]);
     commit(vec![put("/trashed", CANARY), trash("/trashed")]);
     commit(vec![put("/restored", "x"), publish("/restored"), trash("/restored")]);
     commit(vec![operation("/restored", Action::Restore)]);

@@ -389,6 +389,5 @@ fn what_a_snapshot_too_close_did_not_bring_the_next_one_brings() {
     servers.commit([put("/c", "later")]);
     let outcome = synchronize(&source, &copy, "out-of-window", &mut Cost::default());
     assert!(outcome.is_whole(), "{outcome:?}");
-    servers.follow();
     servers.check_equal_one("replica");
 }

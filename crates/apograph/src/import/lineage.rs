@@ -102,8 +102,9 @@ fn rules(kind: Kind, head: &Head, lineage: &Lineage, live: Option<Hash>) -> [(bo
             !is_public || (head.state == State::Published) == (head.live == head.working),
             "`published` means that the working version is live",
         ),
+        // What was moved, and so skipped numbers, was withdrawn at another place, perhaps.
         (
-            head.ever_live || !(is_public || head.state == State::Withdrawn),
+            head.ever_live || !(is_public || head.state == State::Withdrawn && !lineage.has_gaps()),
             "what is or was published was live once",
         ),
         (head.lock.is_none() || !is_gone, "what is in the trash or purged is not locked"),
