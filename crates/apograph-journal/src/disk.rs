@@ -23,6 +23,11 @@ impl Disk {
         file.write_all_at(bytes, offset).map_err(IoFailure::of("write", path))
     }
 
+    /// Bytes that the file's disk has left; none where that is not known.
+    pub(crate) fn room(&self, file: &File) -> u64 {
+        rustix::fs::fstatvfs(file).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Data and length of the file are durable on return.
     pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<(), IoFailure> {
         if seeded::is(Seeded::SyncLeftOut) {

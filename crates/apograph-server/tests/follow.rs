@@ -25,13 +25,20 @@ async fn reached(server: &Server, token: &str) {
     .await;
 }
 
-/// The journals' segments, byte for byte.
+/// The journals' segments, byte for byte, without the zeros ahead of the end of an open one.
 fn journals(server: &Server) -> Vec<(String, Vec<u8>)> {
     let root = server.folder.path();
     let mut files = server.files("databases/main/partitions");
     files.retain(|path| path.extension().is_some_and(|extension| extension == "segment"));
     let name = |path: &Path| path.strip_prefix(root).unwrap().display().to_string();
-    files.iter().map(|path| (name(path), std::fs::read(path).unwrap())).collect()
+    let entries = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_')) {
+            bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        }
+        bytes
+    };
+    files.iter().map(|path| (name(path), entries(path))).collect()
 }
 
 #[tokio::test]

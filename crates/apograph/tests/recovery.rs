@@ -378,9 +378,8 @@ fn a_full_disk_loses_nothing_and_half_does_nothing() {
     let filler = disk.fill(0);
     let all = uris(&primary);
     for n in 0..20 {
-        // The disk has no room for what goes to one partition, perhaps for what goes to the others: it is more than all of
-        // them have written ahead, which is given back with what is taken back.
-        let large = format!("{n}").repeat(400_000);
+        // The disk has no room for what goes to one partition, perhaps for what goes to the others.
+        let large = format!("{n}").repeat(30_000);
         let text = |at: usize| if at == n % 3 { large.as_str() } else { "small" };
         let stopped = primary.commit(transaction([0, 1, 2].map(|at| put(&all[at], text(at)))));
         assert!(matches!(stopped, Err(CommitError::Stopped { .. })), "{stopped:?}");

@@ -130,7 +130,7 @@ fn journals(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The bytes of a segment, without the zeros ahead of the end of an open one.
-fn entries(path: &Path) -> Vec<u8> {
+pub(crate) fn entries(path: &Path) -> Vec<u8> {
     let mut bytes = fs::read(path).unwrap_or_default();
     if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_')) {
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);

@@ -16,6 +16,9 @@ use crate::walk::{check_payloads, follows};
 /// Bytes that wait in memory for the next write.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 
+/// With less room than this on the disk, nothing is written ahead.
+const ROOM_BYTES_MIN: u64 = 256 << 20;
+
 /// Why an entry was not appended. The journal is as it was.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
@@ -95,9 +98,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes room for the next entries. A disk that has none left for zeros may have some for entries: that is seen then.
+    /// Makes room for the next entries, if the disk has plenty. On one that is nearly full zeros would only bring it about
+    /// that the journal takes what the store has no room for.
     fn write_ahead(&mut self) {
         let open = &mut self.open;
+        if self.options.ahead_bytes == 0 || self.disk.room(&open.file) < ROOM_BYTES_MIN {
+            return;
+        }
         let to = (open.written + self.options.ahead_bytes).min(self.options.segment_bytes_max);
         let Ok(bytes) = usize::try_from(to.saturating_sub(open.written)) else { return };
         if bytes > 0
