@@ -60,7 +60,7 @@ struct OpenSegment {
     file: File,
     /// Bytes of entries in the file, with the segment header.
     written: u64,
-    /// Length of the file: what lies behind `written` are zeros.
+    /// The file is not longer than this: what lies behind `written` are zeros.
     length: u64,
     /// Bytes behind them that are not written yet.
     buffer: Vec<u8>,

@@ -107,10 +107,10 @@ impl Journal {
         }
         let to = (open.written + self.options.ahead_bytes).min(self.options.segment_bytes_max);
         let Ok(bytes) = usize::try_from(to.saturating_sub(open.written)) else { return };
-        if bytes > 0
-            && self.disk.write(&open.file, &open.segment.path(), &vec![0; bytes], open.written).is_ok()
-        {
+        if bytes > 0 {
+            // What is refused may have been written in part. An entry goes there, or `trim` cuts it off.
             open.length = to;
+            let _ = self.disk.write(&open.file, &open.segment.path(), &vec![0; bytes], open.written);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::support::{Chain, check, identity, open, options, read_all};
 use crate::disk::Disk;
 use crate::journal::Journal;
-use crate::{AppendError, Beginning, SyncError};
+use crate::{AppendError, Beginning, Options, SyncError};
 
 fn create(disk: &Disk, dir: &std::path::Path) -> Journal {
     Journal::create_on(disk.clone(), dir, identity(), options(), Beginning::genesis(&identity())).unwrap()
@@ -100,6 +100,32 @@ fn what_a_full_disk_refused_can_be_taken_back_across_segments() {
         journal.close().unwrap();
         assert!(check(dir.path()).is_sound());
     }
+}
+
+/// A disk may refuse zeros in the middle of them. The segment ends with its last entry all the same when it is closed.
+#[test]
+fn zeros_that_were_written_in_part_do_not_stay_in_a_closed_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let ahead = Options { ahead_bytes: 400, ..options() };
+    let mut journal =
+        Journal::create_on(disk.clone(), dir.path(), identity(), ahead, Beginning::genesis(&identity()))
+            .unwrap();
+    let mut chain = Chain::new();
+    let mut entries = chain.extend(&mut journal, 1, 10);
+    // The entry is written, half of the zeros are.
+    disk.faults.stop_after(1);
+    journal.write_out().unwrap();
+    disk.faults.resume();
+    chain.sync(&mut journal);
+    entries.push(chain.next(&[20], true));
+    journal.append(&entries[1]).unwrap();
+    journal.sync().unwrap();
+    journal.acknowledge(&journal.end()).unwrap();
+    drop(journal);
+    assert!(check(dir.path()).is_sound());
+    let (journal, _) = Journal::open(dir.path(), Some(&identity()), ahead).unwrap();
+    assert_eq!(read_all(&journal.reader()).unwrap(), entries);
 }
 
 /// Whoever says that something is durable says so of what an opening found, too: a process that was killed between a write
