@@ -12,7 +12,7 @@ use apograph_bench::load::load;
 use apograph_bench::writer::{Phase, Writer};
 use serde_json::Value;
 
-use super::exact::export;
+use super::exact::check_exports;
 use super::process::{Server, apograph, disk_bytes, done, eventually};
 
 /// What a server may have resident.
@@ -157,7 +157,7 @@ fn restored(root: &Path, primary: &Server, backup: &Path, first: &Value) {
     let verify = ["verify", "--against", &url, "--against-token-file", &token.to_string_lossy()];
     let output = done(&mut primary.command("reader", &verify));
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("equal"), "{output:?}");
-    assert!(export(&replica, "full") == export(primary, "full"));
+    check_exports(&replica, primary, "full");
     let synchronized = replica.whole_log().contains("synchronized");
     assert!(!synchronized, "it had only to follow");
 

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::exact::{entries, export};
+use super::exact::{check_exports, entries, export};
 use super::process::{Server, done, eventually};
 
 /// Runs a command that must fail; answers its one line of JSON on standard error.
@@ -56,7 +56,7 @@ fn check_equal(primary: &Server, copy: &Server) {
     eventually("both stand at one timestamp and are equal", || {
         primary.command("reader", &arguments).output().unwrap().status.success()
     });
-    assert_eq!(export(primary, "full"), export(copy, "full"));
+    check_exports(copy, primary, "full");
     eventually("the journals are equal", || journals(&primary.folder) == journals(&copy.folder));
 }
 

@@ -10,7 +10,7 @@ use apograph_client::format::Uri;
 use apograph_client::types::{DocumentRequest, ReadQuery};
 use serde_json::Value;
 
-use super::exact::{check_copies, export};
+use super::exact::{check_copies, check_exports};
 use super::process::{Server, block_on, done, eventually};
 
 const SWITCHOVERS: usize = 6;
@@ -223,8 +223,8 @@ fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
         let arguments = ["verify", "--against", &url, "--against-token-file", &token.to_string_lossy()];
         done(&mut replica.command("reader", &arguments));
     }
-    assert_eq!(export(&primary, "full"), export(&replica, "full"));
-    assert_eq!(export(&staging, "published"), export(&replica, "published"));
+    check_exports(&primary, &replica, "full");
+    check_exports(&staging, &replica, "published");
     let mut found = BTreeMap::new();
     for server in [&primary, &replica] {
         let client = server.client("reader");
