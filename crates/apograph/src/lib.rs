@@ -21,6 +21,7 @@ mod role;
 pub use apograph_format as format;
 pub use apograph_journal as journal;
 pub use database::open::OpenError;
+pub use database::stages;
 pub use database::synchronize;
 pub use database::{
     ContentReader, Database, Export, Feed, Handshake, Import, ImportProgress, ImportRequest, Imported,

@@ -62,6 +62,9 @@ pub struct DatabaseSettings {
     /// Memory of the store for reads, all partitions together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_memory_bytes: Option<u64>,
+    /// A write that takes as long is told in the log, with where its time went; zero tells none. 1,000 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_write_ms: Option<u64>,
     /// How durable a write is before it is answered, if its request does not say; `local` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
@@ -159,6 +162,7 @@ impl DatabaseSettings {
             history_age_max_seconds: None,
             write_memory_bytes: None,
             read_memory_bytes: None,
+            slow_write_ms: None,
             durability: None,
             durability_within_seconds: None,
         }
@@ -199,6 +203,11 @@ impl DatabaseSettings {
         (wanted.0 > present.0.saturating_add(step_us)).then_some(wanted)
     }
 
+    /// A write that takes as long is told in the log.
+    pub(crate) fn slow_write(&self) -> Duration {
+        Duration::from_millis(self.slow_write_ms.unwrap_or(SLOW_WRITE_MS))
+    }
+
     pub(crate) fn retention(&self, now: Timestamp, needed: u64) -> apograph_journal::Retention {
         apograph_journal::Retention {
             bytes_max: self.retention_bytes_max.unwrap_or(u64::MAX),
@@ -208,6 +217,9 @@ impl DatabaseSettings {
         }
     }
 }
+
+/// Slower than anything on a disk that is well and has room.
+const SLOW_WRITE_MS: u64 = 1_000;
 
 /// A budget of the database, shared by its partitions.
 fn share(bytes: u64, partitions: u16, least: u64) -> u64 {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use apograph_format::{DatabaseId, Digest, PartitionId, Position, ServerKey, Timestamp, View};
 
 use crate::Role;
+use crate::database::stages::StageTimes;
 
 /// Where a database stands on this server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct DatabaseStatus {
     pub stopped: Option<String>,
     /// Things somebody should look at, each with its reason.
     pub alarms: Vec<String>,
+    /// Where the time of writes went, for metrics.
+    #[serde(skip)]
+    pub stages: Vec<StageTimes>,
 }
 
 /// Where one partition stands.

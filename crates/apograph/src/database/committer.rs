@@ -5,6 +5,7 @@
 //! leave, refusals included: a refusal may rest on a transaction of the same group.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -21,8 +22,9 @@ use apograph_replication::published::shows;
 use super::Shared;
 use super::applier::Applier;
 use super::plan::{Overlay, PayloadSource, Plan, PlannedPayload, State, plan};
+use super::stages::Stage;
 use super::state::now_us;
-use super::worker::{CommitAnswer, JournalFailure, Worker, chain};
+use super::worker::{Asked, JournalFailure, Worker, chain};
 use crate::error::{CommitError, TransactionRefusal};
 use crate::transaction::{Committed, Transaction};
 
@@ -116,7 +118,7 @@ impl Committer {
 
 impl Worker {
     /// Commits a group. Every transaction gets its answer, after everything it rests on is durable.
-    pub(super) fn commit_group(&mut self, group: Vec<(Transaction, CommitAnswer)>) {
+    pub(super) fn commit_group(&mut self, group: Vec<Asked>) {
         let group = self.keep_back(group);
         if !group.is_empty() {
             self.commit_now(group);
@@ -124,20 +126,23 @@ impl Worker {
     }
 
     /// The same, past the gate.
-    pub(super) fn commit_now(&mut self, group: Vec<(Transaction, CommitAnswer)>) {
+    pub(super) fn commit_now(&mut self, group: Vec<Asked>) {
         if !self.is_primary() || self.shared.stopped().is_some() {
-            for (_, answer) in group {
+            for asked in group {
                 let refusal = self.shared.check_role().err();
-                let _ = answer.send(Err(refusal.unwrap_or_else(|| self.shared.stopped_error())));
+                let _ = asked.answer.send(Err(refusal.unwrap_or_else(|| self.shared.stopped_error())));
             }
             return;
         }
+        self.stopwatch.begin();
+        let began = Instant::now();
+        let waited: Vec<Duration> = group.iter().map(|asked| began.duration_since(asked.since)).collect();
         let mark = self.committer.mark();
         let mut overlay = Overlay::default();
         let mut touched = BTreeSet::new();
         let mut answers = Vec::with_capacity(group.len());
         let mut failure = None;
-        for (transaction, answer) in group {
+        for Asked { transaction, answer, .. } in group {
             let outcome = match &failure {
                 None => self.write_transaction(&transaction, &mut overlay, &mut touched),
                 Some(failed) => Err(WriteError::Journal(JournalFailure::Write(String::clone(failed)))),
@@ -152,7 +157,10 @@ impl Worker {
         }
         let touched: Vec<PartitionId> = touched.into_iter().collect();
         let written = failure.map_or(Ok(()), |failure| Err(JournalFailure::Write(failure)));
-        if let Err(failure) = written.and_then(|()| self.sync(&touched)) {
+        self.stopwatch.lap(Stage::Planning);
+        let synced = written.and_then(|()| self.sync(&touched));
+        self.stopwatch.lap(Stage::Syncing);
+        if let Err(failure) = synced {
             self.undo(mark, &touched, &failure);
             for (answer, outcome) in answers {
                 // No success happened, and a refusal may rest on one of them.
@@ -180,6 +188,8 @@ impl Worker {
             });
             let _ = answer.send(outcome);
         }
+        self.stopwatch.lap(Stage::Applying);
+        self.stopwatch.answered(&self.shared.stages, &self.shared.name, &waited);
     }
 
     /// Nothing of the group is durable: takes it back, so that the database is as if it had never been asked.
@@ -354,6 +364,7 @@ impl Worker {
         if !self.is_primary() || self.hold.is_some() || self.shared.stopped().is_some() {
             return;
         }
+        self.stopwatch.begin();
         let mark = self.committer.mark();
         let touched: Vec<PartitionId> = self.shared.partitioning.all().collect();
         match self.write_checkpoint().and_then(|()| self.sync(&touched)) {
@@ -364,6 +375,7 @@ impl Worker {
             }
             Err(failure) => self.undo(mark, &touched, &failure),
         }
+        self.stopwatch.other(&self.shared.stages, Stage::Checkpoint);
     }
 
     fn write_checkpoint(&mut self) -> Result<(), JournalFailure> {

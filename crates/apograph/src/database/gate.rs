@@ -6,10 +6,10 @@
 //! order in which it came, and is bounded in number and time; what is refused has left no trace.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::roles::{Hold, Holder};
-use super::worker::{Command, CommitAnswer, Worker};
+use super::worker::{Asked, Command, Worker};
 use super::{Database, Shared};
 use crate::error::CommitError;
 use crate::transaction::Transaction;
@@ -40,21 +40,14 @@ pub enum GateMode {
     Reject,
 }
 
-/// A transaction that waits.
-pub(super) struct Waiting {
-    transaction: Transaction,
-    answer: CommitAnswer,
-    since: Instant,
-}
-
 /// What the worker keeps back.
 #[derive(Default)]
-pub(super) struct Kept(VecDeque<Waiting>);
+pub(super) struct Kept(VecDeque<Asked>);
 
 impl Kept {
     /// Refuses those that waited for so long.
     fn refuse_after(&mut self, at_most: Duration, refusal: impl Fn() -> CommitError) {
-        let waits = |waiting: &Waiting| waiting.since.elapsed() < at_most;
+        let waits = |waiting: &Asked| waiting.since.elapsed() < at_most;
         let over = self.0.iter().position(waits).unwrap_or(self.0.len());
         for waiting in self.0.drain(..over) {
             let _ = waiting.answer.send(Err(refusal()));
@@ -105,10 +98,7 @@ impl Shared {
 
 impl Worker {
     /// Keeps transactions back if they must be; gives back those that need not.
-    pub(super) fn keep_back(
-        &mut self,
-        group: Vec<(Transaction, CommitAnswer)>,
-    ) -> Vec<(Transaction, CommitAnswer)> {
+    pub(super) fn keep_back(&mut self, group: Vec<Asked>) -> Vec<Asked> {
         let gate = self.shared.gate().clone();
         // Who waits goes first.
         let is_open = self.hold.is_none() && gate.is_none() && self.kept.0.is_empty();
@@ -116,10 +106,10 @@ impl Worker {
             return group;
         }
         let mut passing = Vec::new();
-        for (transaction, answer) in group {
+        for asked in group {
             let is_held = self.hold.is_some();
-            if !is_held && passes(&transaction) {
-                passing.push((transaction, answer));
+            if !is_held && passes(&asked.transaction) {
+                passing.push(asked);
                 continue;
             }
             let refusal = match &gate {
@@ -129,8 +119,8 @@ impl Worker {
                 _ => self.hold.as_ref().map(Hold::refusal),
             };
             match refusal {
-                Some(refusal) => drop(answer.send(Err(refusal))),
-                None => self.kept.0.push_back(Waiting { transaction, answer, since: Instant::now() }),
+                Some(refusal) => drop(asked.answer.send(Err(refusal))),
+                None => self.kept.0.push_back(asked),
             }
         }
         self.count_kept();
@@ -172,15 +162,15 @@ impl Worker {
         self.count_kept();
     }
 
-    fn commit_kept(&mut self, kept: VecDeque<Waiting>) {
+    fn commit_kept(&mut self, kept: VecDeque<Asked>) {
         let mut group = Vec::new();
-        for Waiting { transaction, answer, .. } in kept {
+        for asked in kept {
             // As everywhere: a purge stands alone.
-            let is_alone = transaction.purges();
+            let is_alone = asked.transaction.purges();
             if is_alone {
                 self.commit_group(std::mem::take(&mut group));
             }
-            group.push((transaction, answer));
+            group.push(asked);
             if is_alone {
                 self.commit_group(std::mem::take(&mut group));
             }

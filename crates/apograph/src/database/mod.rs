@@ -24,6 +24,7 @@ mod plan;
 mod reads;
 pub mod roles;
 pub mod rollback;
+pub mod stages;
 mod state;
 mod status;
 pub mod synchronize;
@@ -60,8 +61,8 @@ pub(crate) use state::{Shared, now_us};
 pub(crate) use status::view_status;
 pub(crate) use synchronize::partition_home;
 pub use wait::PendingCommit;
-use worker::Command;
 pub(crate) use worker::chain;
+use worker::{Asked, Command};
 
 /// Transactions and batches that may wait for the worker.
 const QUEUE_MAX: usize = 1_024;
@@ -144,8 +145,8 @@ impl Database {
     pub fn submit(&self, transaction: Transaction) -> Result<PendingCommit, CommitError> {
         self.check_writable()?;
         self.check_gate(&transaction)?;
-        let (answer, pending) = oneshot::channel();
-        let command = Command::Commit(Box::new(transaction), answer);
+        let (asked, pending) = Asked::new(transaction);
+        let command = Command::Commit(Box::new(asked));
         match self.driven.queue.try_send(command) {
             Ok(()) => Ok(PendingCommit::new(pending)),
             Err(mpsc::TrySendError::Full(_)) => Err(CommitError::Busy),
@@ -161,8 +162,8 @@ impl Database {
     /// Like [`Database::submit`], but waits for a place in the queue. Not to be called on an async thread.
     fn hand_over(&self, transaction: Transaction) -> Result<PendingCommit, CommitError> {
         self.check_writable()?;
-        let (answer, pending) = oneshot::channel();
-        let command = Command::Commit(Box::new(transaction), answer);
+        let (asked, pending) = Asked::new(transaction);
+        let command = Command::Commit(Box::new(asked));
         self.driven.send_and_go_on(command).map_err(|_| self.shared.stopped_error())?;
         Ok(PendingCommit::new(pending))
     }

@@ -18,6 +18,7 @@ use apograph_store::{Store, StoreError};
 use super::file::DatabaseFile;
 use super::gate::Gate;
 use super::rollback::Running;
+use super::stages::Stages;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
 use crate::Role;
 use crate::error::{CommitError, TakeError};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(super) waiting: AtomicUsize,
     /// The rollback that runs.
     rollback: Mutex<Option<Running>>,
+    /// Where the time of writes goes.
+    pub(super) stages: Stages,
     sync: Mutex<(Option<SyncMarker>, Option<SyncOutcome>)>,
 }
 
@@ -126,6 +129,7 @@ impl Shared {
             gate: Mutex::default(),
             waiting: AtomicUsize::new(0),
             rollback: Mutex::default(),
+            stages: Stages::new(settings.slow_write()),
             sync: Mutex::new(sync),
         }
     }

@@ -30,6 +30,7 @@ impl Database {
             primary_url: self.primary_url(),
             stopped: self.stopped(),
             alarms: self.alarms(),
+            stages: self.shared.stages.snapshot(),
         })
     }
 

@@ -16,6 +16,7 @@ use super::applier::{Applier, Compared};
 use super::committer::Committer;
 use super::gate::Kept;
 use super::roles::Hold;
+use super::stages::{Stage, Stopwatch};
 use super::synchronize::Installing;
 use crate::Role;
 use crate::error::{CommitError, TakeError};
@@ -30,11 +31,25 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Erasing rewrites tables: while a reader holds an old one open, it is tried again only after this long.
 const ERASE_PAUSE: Duration = Duration::from_secs(3);
 
-pub(super) type CommitAnswer = oneshot::Sender<Result<Committed, CommitError>>;
+/// A transaction that somebody waits for.
+pub(super) struct Asked {
+    pub(super) transaction: Transaction,
+    pub(super) answer: oneshot::Sender<Result<Committed, CommitError>>,
+    pub(super) since: Instant,
+}
+
+impl Asked {
+    pub(super) fn new(
+        transaction: Transaction,
+    ) -> (Asked, oneshot::Receiver<Result<Committed, CommitError>>) {
+        let (answer, pending) = oneshot::channel();
+        (Asked { transaction, answer, since: Instant::now() }, pending)
+    }
+}
 
 /// What the worker is asked.
 pub(super) enum Command {
-    Commit(Box<Transaction>, CommitAnswer),
+    Commit(Box<Asked>),
     Take(PartitionId, Vec<Entry>, oneshot::Sender<Result<(), TakeError>>),
     /// Work that only the owner of journals and stores may do.
     Do(Box<dyn FnOnce(&mut Worker) + Send>),
@@ -52,6 +67,7 @@ pub(super) struct Worker {
     pub(super) hold: Option<Hold>,
     /// What waits at the gate.
     pub(super) kept: Kept,
+    pub(super) stopwatch: Stopwatch,
     last_upkeep: Instant,
     /// When purged bytes were last found in a file that a reader holds open.
     last_erase: Option<Instant>,
@@ -85,6 +101,7 @@ impl Worker {
             installing,
             hold: None,
             kept: Kept::default(),
+            stopwatch: Stopwatch::new(),
             last_upkeep: now,
             last_attempt: now,
             last_erase: None,
@@ -139,20 +156,22 @@ impl Worker {
                     self.commit_group(group);
                     return true;
                 }
-                Command::Commit(transaction, answer) => {
+                Command::Commit(asked) => {
                     // What a purge takes, and what it leaves, is known when everything before it is applied.
-                    let is_alone = transaction.purges();
+                    let is_alone = asked.transaction.purges();
                     if is_alone {
                         self.commit_group(std::mem::take(&mut group));
                     }
-                    group.push((*transaction, answer));
+                    group.push(*asked);
                     if group.len() < GROUP_MAX && !is_alone {
                         next = queue.try_recv().ok();
                     }
                 }
                 Command::Do(work) => {
                     self.commit_group(std::mem::take(&mut group));
+                    self.stopwatch.begin();
                     work(self);
+                    self.stopwatch.other(&self.shared.stages, Stage::Request);
                     next = queue.try_recv().ok();
                 }
                 Command::Take(partition, entries, answer) => {
@@ -247,10 +266,12 @@ impl Worker {
 
     /// Retention, erasures, and what else the owner of the journals must do from time to time.
     fn upkeep(&mut self) {
+        self.stopwatch.begin();
         self.last_upkeep = Instant::now();
         if let Err(error) = self.keep_house() {
             self.shared.alarm(error);
         }
+        self.stopwatch.other(&self.shared.stages, Stage::Housekeeping);
     }
 
     fn keep_house(&mut self) -> Result<(), String> {

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use apograph_format::timestamp::rfc3339;
 use apograph_format::{Timestamp, Token, Uri};
-use tokio::sync::oneshot;
 
 use super::super::Database;
 use super::super::gate::GateMode;
 use super::super::roles::{Hold, Holder};
 use super::super::synchronize::SyncError;
-use super::super::worker::Worker;
+use super::super::worker::{Asked, Worker};
 use super::mark::{CURSOR, Mark};
 use super::{Looked, RollbackDocument, RollbackOutcome, RollbackQuery, Weight};
 use crate::error::{CommitError, ReadError};
@@ -354,8 +353,8 @@ impl Worker {
 
     fn commit_rollback(&mut self, transaction: Transaction) -> Result<Committed, RollbackError> {
         self.hold_for_rollback(false)?;
-        let (answer, mut committed) = oneshot::channel();
-        self.commit_now(vec![(transaction, answer)]);
+        let (asked, mut committed) = Asked::new(transaction);
+        self.commit_now(vec![asked]);
         Ok(committed.try_recv().unwrap_or_else(|_| Err(self.shared.stopped_error()))?)
     }
 

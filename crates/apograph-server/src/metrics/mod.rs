@@ -1,5 +1,7 @@
 //! Numbers for Prometheus: a registry of its own for every server.
 
+mod stages;
+
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use axum::http::Method;
@@ -14,6 +16,8 @@ use apograph::status::DatabaseStatus;
 use apograph_client::types::{LagLimitView, LagReaction, LinkForecast, LinkProgress, LinkState, LinkStatus};
 use apograph_replication::link::StopReason;
 use apograph_replication::versions::Versions;
+
+use stages::Stages;
 
 /// What a server counts.
 pub(crate) struct Metrics {
@@ -42,6 +46,7 @@ pub(crate) struct Metrics {
     sync_numbers: SyncNumbers,
     forecast: ForecastNumbers,
     resident: Number,
+    stages: Stages,
 }
 
 type Number = Gauge<i64, AtomicI64>;
@@ -203,6 +208,7 @@ impl Default for Metrics {
             sync_numbers: SyncNumbers::default(),
             forecast: ForecastNumbers::default(),
             resident: Number::default(),
+            stages: Stages::default(),
         };
         metrics.register();
         metrics
@@ -255,6 +261,7 @@ impl Metrics {
         registry.register("link_synchronizing", "1 in the phase that it is in", self.sync.clone());
         self.sync_numbers.register(registry);
         self.forecast.register(registry);
+        registry.register_collector(Box::new(self.stages.clone()));
         registry.register("resident_bytes", "Resident memory of the process", self.resident.clone());
     }
 
@@ -312,6 +319,7 @@ impl Metrics {
         for database in databases {
             self.note_database(database);
         }
+        self.stages.note(databases);
         for link in links {
             self.note_link(link);
         }
