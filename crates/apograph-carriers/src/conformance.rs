@@ -150,7 +150,7 @@ fn header(after: &Position, number: u64) -> EntryHeader {
         facts_bytes: 0,
         payloads: 0,
         payloads_bytes: 0,
-        epoch: 1,
+        epoch: apograph_format::Epoch::FIRST,
         sequence: after.sequence + 1,
         timestamp: Timestamp(number * 10),
         previous_timestamp: Timestamp((number - 1) * 10),

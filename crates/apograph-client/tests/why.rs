@@ -25,7 +25,7 @@ fn now() -> i64 {
 }
 
 fn position(sequence: u64) -> Position {
-    Position { epoch: 1, sequence, hash: Hash::of(&sequence.to_le_bytes()) }
+    Position { epoch: apograph_format::Epoch::FIRST, sequence, hash: Hash::of(&sequence.to_le_bytes()) }
 }
 
 fn version(number: u64) -> VersionRef {
@@ -87,7 +87,7 @@ fn server(name: &str, role: Role) -> Evidence {
         id: DatabaseId([1; 16]),
         role,
         view: if is_staging { View::Published } else { View::Full },
-        epoch: 1,
+        epoch: apograph_format::Epoch::FIRST,
         visible: at(100),
         primary_url: Some("http://primary:7700".into()),
         stopped: None,

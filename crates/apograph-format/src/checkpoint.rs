@@ -5,7 +5,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use crate::facts::{FactsError, Published, hash, refused, source_from_proto, source_to_proto};
 use crate::version::hash_bytes;
-use crate::{DatabaseId, Digest, PartitionId, Position, ServerKey, SourcePosition, View, proto};
+use crate::{DatabaseId, Digest, Epoch, PartitionId, Position, ServerKey, SourcePosition, View, proto};
 
 /// Facts of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn statement(scope: &Scope, view: View, digest: &Digest, documents: u64) -> Vec<
     bytes.extend(scope.database.0);
     bytes.extend(scope.partition.0.to_le_bytes());
     bytes.push(view.tag());
-    bytes.extend(scope.at.epoch.to_le_bytes());
+    bytes.extend(scope.at.epoch.bits().to_le_bytes());
     bytes.extend(scope.at.sequence.to_le_bytes());
     bytes.extend(scope.at.hash.0);
     bytes.extend(digest.0);
@@ -120,7 +120,7 @@ impl Checkpoint {
             source: self.source.as_ref().map(source_to_proto),
             sequence: self.at.sequence,
             hash: hash_bytes(&self.at.hash),
-            epoch: self.at.epoch,
+            epoch: self.at.epoch.bits(),
             published: self.published.map(Published::to_proto),
         }
     }
@@ -139,7 +139,7 @@ impl Checkpoint {
             clock: checkpoint.clock,
             signer: ServerKey::from_slice(&checkpoint.signer).ok_or_else(|| refused("a key has 32 bytes"))?,
             at: Position {
-                epoch: checkpoint.epoch,
+                epoch: Epoch::from_bits(checkpoint.epoch),
                 sequence: checkpoint.sequence,
                 hash: hash(&checkpoint.hash)?,
             },
@@ -163,14 +163,14 @@ mod tests {
     fn signatures_cover_everything() {
         let key = SigningKey::from_bytes(&[9; 32]);
         let signer = ServerKey(key.verifying_key().to_bytes());
-        let at = Position { epoch: 1, sequence: 2, hash: Hash::of(b"h") };
+        let at = Position { epoch: Epoch::FIRST, sequence: 2, hash: Hash::of(b"h") };
         let scope = Scope { database: DatabaseId([1; 16]), partition: PartitionId(3), at };
         let signed = SignedDigest::sign(&key, &scope, View::Full, Hash::of(b"state"), 7);
         assert_eq!(signed.verify(&signer, &scope), Ok(()));
         let elsewhere = [
             Scope { database: DatabaseId([2; 16]), ..scope },
             Scope { partition: PartitionId(4), ..scope },
-            Scope { at: Position { epoch: 2, ..at }, ..scope },
+            Scope { at: Position { epoch: Epoch::plain(2), ..at }, ..scope },
             Scope { at: Position { sequence: 3, ..at }, ..scope },
             Scope { at: Position { hash: Hash::of(b"x"), ..at }, ..scope },
         ];

@@ -232,11 +232,11 @@ mod tests {
     #[test]
     fn the_chain_is_checked() {
         let (entry, _) = entry();
-        let before = Position { epoch: 1, sequence: 6, hash: Hash::of(b"before") };
+        let before = Position { epoch: crate::Epoch::FIRST, sequence: 6, hash: Hash::of(b"before") };
         entry.follows(&before).unwrap();
         for wrong in [
             Position { sequence: 5, ..before },
-            Position { epoch: 2, ..before },
+            Position { epoch: crate::Epoch::plain(2), ..before },
             Position { hash: Hash::of(b"other"), ..before },
         ] {
             assert!(matches!(entry.follows(&wrong), Err(EntryError::Chain { .. })));

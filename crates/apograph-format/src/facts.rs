@@ -9,7 +9,9 @@ use crate::checkpoint::Checkpoint;
 use crate::header::EntryKind;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::version::hash_bytes;
-use crate::{Hash, Head, Kind, Lock, Participants, Position, State, Timestamp, Uri, VersionRef, proto};
+use crate::{
+    Epoch, Hash, Head, Kind, Lock, Participants, Position, State, Timestamp, Uri, VersionRef, proto,
+};
 
 /// The facts of an entry, by its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +158,7 @@ pub struct Cursor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpochFacts {
     /// The epoch that ended.
-    pub previous_epoch: u64,
+    pub previous_epoch: Epoch,
     /// The timestamp at which the new history begins.
     pub base: Timestamp,
     /// The new primary.
@@ -193,7 +195,7 @@ impl Facts {
             .encode_to_vec(),
             Facts::Checkpoint(checkpoint) => checkpoint.to_proto().encode_to_vec(),
             Facts::Epoch(facts) => proto::EpochChange {
-                previous_epoch: facts.previous_epoch,
+                previous_epoch: facts.previous_epoch.bits(),
                 base: facts.base.0,
                 primary: Bytes::copy_from_slice(facts.primary.as_bytes()),
                 reason: facts.reason.clone(),
@@ -223,7 +225,7 @@ impl Facts {
             EntryKind::Epoch => {
                 let facts = proto::EpochChange::decode(bytes).map_err(refused)?;
                 Facts::Epoch(EpochFacts {
-                    previous_epoch: facts.previous_epoch,
+                    previous_epoch: Epoch::from_bits(facts.previous_epoch),
                     base: Timestamp(facts.base),
                     primary: crate::ServerKey::from_slice(&facts.primary)
                         .ok_or_else(|| refused("a key has 32 bytes"))?,
@@ -438,11 +440,15 @@ impl Head {
 }
 
 pub(crate) fn source_to_proto(source: &SourcePosition) -> proto::Source {
-    proto::Source { epoch: source.epoch, sequence: source.sequence, hash: hash_bytes(&source.hash) }
+    proto::Source { epoch: source.epoch.bits(), sequence: source.sequence, hash: hash_bytes(&source.hash) }
 }
 
 pub(crate) fn source_from_proto(source: proto::Source) -> Result<SourcePosition, FactsError> {
-    Ok(Position { epoch: source.epoch, sequence: source.sequence, hash: hash(&source.hash)? })
+    Ok(Position {
+        epoch: Epoch::from_bits(source.epoch),
+        sequence: source.sequence,
+        hash: hash(&source.hash)?,
+    })
 }
 
 pub(crate) fn version_to_proto(version: &VersionRef) -> proto::VersionRef {
@@ -503,7 +509,7 @@ pub(crate) mod tests {
                 was_live: true,
             }],
             contents: vec![ContentFact { hash: content.hash, bytes: 12, chunks: vec![content.hash] }],
-            source: Some(Position { epoch: 1, sequence: 2, hash: Hash::of(b"s") }),
+            source: Some(Position { epoch: Epoch::FIRST, sequence: 2, hash: Hash::of(b"s") }),
             cursor: Some(Cursor { name: "git:x".into(), position: "abc".into() }),
             published: Some(Published { participants: Participants(5), previous: Timestamp(3) }),
         };
@@ -516,11 +522,11 @@ pub(crate) mod tests {
             sample_transaction().0,
             Facts::Contents(ContentsFacts { payloads: vec![Hash::of(b"p")], source: None }),
             Facts::Epoch(EpochFacts {
-                previous_epoch: 1,
+                previous_epoch: Epoch::FIRST,
                 base: Timestamp(5),
                 primary: crate::ServerKey([7; 32]),
                 reason: "dead".into(),
-                source: Some(Position { epoch: 1, sequence: 2, hash: Hash::of(b"s") }),
+                source: Some(Position { epoch: Epoch::FIRST, sequence: 2, hash: Hash::of(b"s") }),
                 published: Some(Published { participants: Participants(1), previous: Timestamp(4) }),
             }),
         ];

@@ -10,7 +10,7 @@ use crate::facts::{FactsError, hash, refused};
 use crate::header::{self, EntryHeader, Fields, HEADER_BYTES, HeaderError};
 use crate::limits::HEARTBEAT_BYTES_MAX;
 use crate::version::hash_bytes;
-use crate::{DatabaseId, PartitionId, Position, ServerKey, Timestamp, proto};
+use crate::{DatabaseId, Epoch, PartitionId, Position, ServerKey, Timestamp, proto};
 
 /// First bytes of a heartbeat.
 pub const HEARTBEAT_MAGIC: [u8; 4] = *b"ApoH";
@@ -139,7 +139,7 @@ impl Heartbeat {
     pub fn encode(&self) -> Bytes {
         let body = proto::Heartbeat {
             visible: self.visible.0,
-            epoch: self.end.epoch,
+            epoch: self.end.epoch.bits(),
             sequence: self.end.sequence,
             hash: hash_bytes(&self.end.hash),
             bytes: self.bytes,
@@ -160,7 +160,11 @@ impl Heartbeat {
         let body = proto::Heartbeat::decode(body).map_err(refused)?;
         Ok(Heartbeat {
             visible: Timestamp(body.visible),
-            end: Position { epoch: body.epoch, sequence: body.sequence, hash: hash(&body.hash)? },
+            end: Position {
+                epoch: Epoch::from_bits(body.epoch),
+                sequence: body.sequence,
+                hash: hash(&body.hash)?,
+            },
             bytes: body.bytes,
             clock: body.clock,
             signer: ServerKey::from_slice(&body.signer).ok_or_else(|| refused("a key has 32 bytes"))?,
@@ -172,7 +176,7 @@ impl Heartbeat {
         let mut bytes = b"apograph heartbeat 1\0".to_vec();
         bytes.extend(database.0);
         bytes.extend(partition.0.to_le_bytes());
-        for word in [self.visible.0, self.end.epoch, self.end.sequence, self.bytes] {
+        for word in [self.visible.0, self.end.epoch.bits(), self.end.sequence, self.bytes] {
             bytes.extend(word.to_le_bytes());
         }
         bytes.extend(self.end.hash.0);
@@ -191,7 +195,7 @@ mod tests {
     fn heartbeat(key: &SigningKey) -> Heartbeat {
         let unsigned = Heartbeat {
             visible: Timestamp(8),
-            end: Position { epoch: 1, sequence: 9, hash: Hash::of(b"e") },
+            end: Position { epoch: Epoch::FIRST, sequence: 9, hash: Hash::of(b"e") },
             bytes: 1234,
             clock: 77,
             signer: ServerKey([0; 32]),

@@ -1,7 +1,7 @@
 //! The fixed part of an entry. Byte table: `docs/formats/journal.md`.
 
 use crate::limits::{FACTS_BYTES_MAX, PAYLOADS_BYTES_MAX, PAYLOADS_MAX};
-use crate::{Hash, Participants, PartitionId, Position, Timestamp};
+use crate::{Epoch, Hash, Participants, PartitionId, Position, Timestamp};
 
 /// First bytes of every entry.
 pub const MAGIC: [u8; 4] = *b"ApoE";
@@ -65,7 +65,7 @@ pub struct EntryHeader {
     /// Length of all payloads with their headers.
     pub payloads_bytes: u64,
     /// Epoch in which it was written.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Number in the partition's journal.
     pub sequence: u64,
     /// Commit time.
@@ -151,7 +151,7 @@ impl EntryHeader {
         bytes.extend(self.payloads.to_le_bytes());
         for word in [
             self.payloads_bytes,
-            self.epoch,
+            self.epoch.bits(),
             self.sequence,
             self.timestamp.0,
             self.previous_timestamp.0,
@@ -203,7 +203,7 @@ impl EntryHeader {
             facts_bytes: fields.u32(),
             payloads: fields.u32(),
             payloads_bytes: fields.u64(),
-            epoch: fields.u64(),
+            epoch: Epoch::from_bits(fields.u64()),
             sequence: fields.u64(),
             timestamp: Timestamp(fields.u64()),
             previous_timestamp: Timestamp(fields.u64()),
@@ -274,7 +274,7 @@ pub(crate) mod tests {
             facts_bytes: 0,
             payloads: 0,
             payloads_bytes: 0,
-            epoch: 1,
+            epoch: Epoch::FIRST,
             sequence: 7,
             timestamp: Timestamp(1000),
             previous_timestamp: Timestamp(999),

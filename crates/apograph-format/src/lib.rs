@@ -10,6 +10,7 @@ pub mod digest;
 pub mod document;
 pub mod durability;
 pub mod entry;
+pub mod epoch;
 pub mod facts;
 pub mod frame;
 pub mod header;
@@ -40,6 +41,7 @@ pub use digest::{Digest, DigestKey, DigestTree, TreeShape};
 pub use document::{Head, Kind, Lock, State, VersionRef};
 pub use durability::Durability;
 pub use entry::{Entry, EntryError};
+pub use epoch::{Epoch, Right};
 pub use facts::{
     Change, ContentFact, ContentsFacts, Cursor, EpochFacts, Facts, FactsError, Operation, Published,
     SourcePosition, TransactionFacts,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Hash, Timestamp};
+use crate::{Epoch, Hash, Timestamp};
 
 /// A place in a partition's history, after the entry it names. Equal positions mean equal histories.
 ///
@@ -13,7 +13,7 @@ use crate::{Hash, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Epoch of the entry.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Number of the entry, counted from one.
     pub sequence: u64,
     /// Hash of the entry, which covers everything before it.
@@ -38,7 +38,7 @@ pub struct SourcePoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
     /// Epoch in which the write was acknowledged.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Its commit timestamp.
     pub timestamp: Timestamp,
 }
@@ -56,7 +56,7 @@ pub struct ParsePositionError {
 impl Position {
     /// Before the first entry of a journal with this genesis hash.
     pub fn beginning(genesis: Hash) -> Position {
-        Position { epoch: 0, sequence: 0, hash: genesis }
+        Position { epoch: Epoch::NONE, sequence: 0, hash: genesis }
     }
 }
 
@@ -147,9 +147,9 @@ mod tests {
 
     #[test]
     fn text_round_trips() {
-        let position = Position { epoch: 3, sequence: 99, hash: Hash::of(b"p") };
+        let position = Position { epoch: Epoch::plain(3), sequence: 99, hash: Hash::of(b"p") };
         assert_eq!(position.to_string().parse(), Ok(position));
-        let token = Token { epoch: 3, timestamp: Timestamp(77) };
+        let token = Token { epoch: Epoch::plain(3), timestamp: Timestamp(77) };
         assert_eq!(token.to_string().parse(), Ok(token));
         for bad in ["", "1", "1.2", "1.2.3", "a.b.c", "1.-2"] {
             assert!(bad.parse::<Position>().is_err(), "{bad}");

@@ -1,7 +1,7 @@
 //! The header of a segment file. Byte table: `docs/formats/journal.md`.
 
 use crate::header::Fields;
-use crate::{DatabaseId, Hash, PartitionId, Partitioning, Position, Timestamp, View};
+use crate::{DatabaseId, Epoch, Hash, PartitionId, Partitioning, Position, Timestamp, View};
 
 /// First bytes of every segment.
 pub const MAGIC: [u8; 4] = *b"ApoS";
@@ -61,7 +61,7 @@ impl SegmentHeader {
         bytes.extend(self.partition.0.to_le_bytes());
         bytes.extend(self.partitioning.count().to_le_bytes());
         bytes.extend([0; 4]);
-        bytes.extend(self.after.epoch.to_le_bytes());
+        bytes.extend(self.after.epoch.bits().to_le_bytes());
         bytes.extend(self.after.sequence.to_le_bytes());
         bytes.extend(self.after_timestamp.0.to_le_bytes());
         bytes.extend(self.after.hash.0);
@@ -92,7 +92,7 @@ impl SegmentHeader {
         let database = DatabaseId(fields.take());
         let (partition, partitions) = (PartitionId(fields.u16()), fields.u16());
         fields.take::<4>();
-        let (epoch, sequence) = (fields.u64(), fields.u64());
+        let (epoch, sequence) = (Epoch::from_bits(fields.u64()), fields.u64());
         let after_timestamp = Timestamp(fields.u64());
         let after = Position { epoch, sequence, hash: Hash(fields.take()) };
         let view = View::from_tag(view).ok_or(SegmentHeaderError::Damaged)?;
@@ -122,7 +122,7 @@ mod tests {
             view: View::Published,
             partition: PartitionId(2),
             partitioning: Partitioning::new(4).unwrap(),
-            after: Position { epoch: 1, sequence: 41, hash: Hash::of(b"h") },
+            after: Position { epoch: Epoch::FIRST, sequence: 41, hash: Hash::of(b"h") },
             after_timestamp: Timestamp(9),
         };
         let bytes = header.encode();

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use apograph_format::{Hash, Position};
+use apograph_format::{Epoch, Hash, Position};
 
 use crate::disk::Disk;
 use crate::error::{Damage, DamageReason, IoFailure};
@@ -149,7 +149,7 @@ fn encode(record: &Record, generation: u64) -> Vec<u8> {
     bytes.extend(FORMAT_VERSION.to_le_bytes());
     bytes.extend([0; 2]);
     bytes.extend(generation.to_le_bytes());
-    bytes.extend(record.position.epoch.to_le_bytes());
+    bytes.extend(record.position.epoch.bits().to_le_bytes());
     bytes.extend(record.position.sequence.to_le_bytes());
     bytes.extend(record.position.hash.0);
     bytes.extend(record.kept_after.to_le_bytes());
@@ -177,7 +177,7 @@ fn decode(bytes: &[u8]) -> Result<(Record, u64), Option<u16>> {
     }
     let read = || {
         let hash = Hash::from_slice(covered.get(32..64)?)?;
-        let position = Position { epoch: word(16)?, sequence: word(24)?, hash };
+        let position = Position { epoch: Epoch::from_bits(word(16)?), sequence: word(24)?, hash };
         Some((Record { position, kept_after: word(64)?, bytes_before: word(72)? }, word(8)?))
     };
     read().ok_or(None)
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn record(sequence: u64) -> Record {
-        let position = Position { epoch: 1, sequence, hash: Hash::of(b"a") };
+        let position = Position { epoch: Epoch::FIRST, sequence, hash: Hash::of(b"a") };
         Record { position, kept_after: 2, bytes_before: 300 }
     }
 

@@ -55,10 +55,10 @@ impl<T: std::marker::Copy + Ord> Acknowledged<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apograph_format::Timestamp;
+    use apograph_format::{Epoch, Timestamp};
 
-    fn token(epoch: u64, at: u64) -> Token {
-        Token { epoch, timestamp: Timestamp(at) }
+    fn token(epoch: u32, at: u64) -> Token {
+        Token { epoch: Epoch::plain(epoch), timestamp: Timestamp(at) }
     }
 
     fn key(number: u8) -> ServerKey {

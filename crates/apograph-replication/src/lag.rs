@@ -116,13 +116,13 @@ mod tests {
     use apograph_format::{Hash, ServerKey};
 
     fn heartbeat(visible: u64, sequence: u64, bytes: u64) -> Heartbeat {
-        let end = Position { epoch: 1, sequence, hash: Hash([7; 32]) };
+        let end = Position { epoch: apograph_format::Epoch::FIRST, sequence, hash: Hash([7; 32]) };
         let (signer, signature) = (ServerKey([0; 32]), [0; 64]);
         Heartbeat { visible: Timestamp(visible), end, bytes, clock: 0, signer, signature }
     }
 
     fn own(partition: u16, sequence: u64, bytes: Option<u64>) -> Own {
-        let applied = Position { epoch: 1, sequence, hash: Hash([7; 32]) };
+        let applied = Position { epoch: apograph_format::Epoch::FIRST, sequence, hash: Hash([7; 32]) };
         Own { partition: PartitionId(partition), applied, bytes }
     }
 

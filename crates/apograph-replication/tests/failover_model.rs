@@ -3,7 +3,7 @@
 //!
 //! A server is what `database.json` and its journal remember; what a crash forgets is the hold. A step is one durable write of one
 //! server, or one contact of two. Servers that have no contact are those for which no step is taken, so every partition of the network
-//! is in it. The rules are those of `docs/decisions/0014-roles.md`; each step names the code that it stands for.
+//! is in it, and so is every promotion that an operator decides without knowing what another one did. The rules are those of `docs/decisions/0014-roles.md`; each step names the code that it stands for.
 //!
 //! The search is breadth first, so what it prints when a law is broken is a shortest way there.
 
@@ -15,9 +15,12 @@
 )]
 #![allow(clippy::cast_possible_truncation, reason = "counts are below ten")]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::rc::Rc;
 
-type Epoch = u8;
+use apograph_format::{Epoch, Right, ServerKey, Timestamp};
+use apograph_replication::epochs::{self, Beginning};
+
 /// A client's write; none is the entry that begins an epoch.
 type Entry = (Epoch, Option<u8>);
 
@@ -26,12 +29,10 @@ type Entry = (Epoch, Option<u8>);
 struct Bounds {
     servers: usize,
     writes: u8,
-    epochs: Epoch,
+    /// The highest number of an epoch.
+    numbers: u32,
     promotions: u8,
     crashes: u8,
-    /// Operators decide twice at once, on sides that do not know of each other: two promotions, or a promotion and a
-    /// switchover, lead into one epoch.
-    rivals: bool,
     fault: Option<Fault>,
 }
 
@@ -44,31 +45,48 @@ enum Fault {
     ForgetsWhatItHeard,
     /// What only a former primary had goes when it synchronizes.
     DropsOrphans,
+    /// Epochs are numbers: who began one is not in them.
+    EpochsWithoutMarks,
+    /// What an epoch cut off is asked of bases alone, not of the way that its history took.
+    CutsByBasesAlone,
+    /// A token of the history that counts is answered by the times of another one, which the server has not left yet.
+    AnswersForAnotherHistory,
+    /// A server that was promoted before it heard that the role was given to it takes that for an epoch that began.
+    BelievesThatItBegan,
 }
 
 /// Everything durable, and what was said to clients.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct World {
     servers: Vec<Server>,
-    /// Whose acknowledgement, in which epoch, of which write.
-    acknowledged: BTreeSet<(u8, Epoch, usize)>,
+    /// Of which write, in which epoch, by whom, at which place of the journal.
+    acknowledged: BTreeSet<(u8, Epoch, usize, u8)>,
     /// Of them: those that a copy had on disk when it was answered (`replicas=1`).
     replicated: BTreeSet<u8>,
     writes: u8,
     promotions: u8,
     crashes: u8,
-    /// Epochs that a promotion began, by whom: for the assumption that operators promote one server.
-    forced: BTreeMap<Epoch, usize>,
+    /// Somebody was promoted, and took no writes.
+    in_vain: bool,
+}
+
+/// `EpochStart`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Start {
+    previous: Option<Epoch>,
+    /// So many entries its history goes on with.
+    base: u8,
+    by: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Server {
     is_primary: bool,
     journal: Vec<Entry>,
-    /// Who began which epoch, behind how many entries.
-    starts: BTreeMap<Epoch, (u8, usize)>,
-    /// It stepped down for this server, which may begin this epoch.
-    handover: Option<(usize, Epoch)>,
+    /// Who began which epoch.
+    starts: BTreeMap<Epoch, Start>,
+    /// It stepped down for this server, which may begin this epoch behind these entries.
+    handover: Option<(usize, Epoch, Vec<Entry>)>,
     /// It heard of another primary of its own epoch.
     has_rival: bool,
     orphans: BTreeSet<u8>,
@@ -78,11 +96,11 @@ struct Server {
 
 impl Server {
     fn epoch(&self) -> Epoch {
-        self.journal.last().map_or(1, |(epoch, _)| *epoch)
+        self.journal.last().map_or(Epoch::FIRST, |(epoch, _)| *epoch)
     }
 
     fn seen(&self) -> Epoch {
-        self.starts.keys().last().copied().unwrap_or(1)
+        self.starts.keys().last().copied().unwrap_or(Epoch::FIRST)
     }
 
     /// `Shared::check_role`.
@@ -90,10 +108,47 @@ impl Server {
         self.is_primary && self.seen() == self.epoch() && !self.has_rival
     }
 
-    /// `DatabaseFile::is_cut`: did a later epoch cut off what stands at this place?
-    fn is_cut(&self, epoch: Epoch, place: usize) -> bool {
-        self.starts.iter().any(|(later, (base, _))| *later > epoch && place > usize::from(*base))
+    /// `DatabaseFile::is_cut`: did a later epoch cut off what stands at this place? Places are the model's timestamps: the same ones in
+    /// every history, so nothing is told apart by them.
+    fn is_cut(&self, bounds: &Bounds, epoch: Epoch, place: usize) -> bool {
+        self.is_cut_up_to(bounds, self.seen(), epoch, place)
     }
+
+    /// Of the history that leads to this epoch.
+    fn is_cut_up_to(&self, bounds: &Bounds, highest: Epoch, epoch: Epoch, place: usize) -> bool {
+        let starts = self.starts.range(..=highest).rev();
+        if bounds.fault == Some(Fault::CutsByBasesAlone) {
+            return starts
+                .into_iter()
+                .any(|(later, start)| *later > epoch && place > usize::from(start.base));
+        }
+        let beginnings = starts.map(|(epoch, start)| Beginning {
+            epoch: *epoch,
+            previous: start.previous,
+            base: Timestamp(start.base.into()),
+        });
+        epochs::cut_by(beginnings, epoch, Timestamp(place as u64)).is_some()
+    }
+
+    /// `Database::wait_for`: does it say that what was answered with this token can be read here?
+    fn says_reached(&self, bounds: &Bounds, epoch: Epoch, place: usize) -> bool {
+        let is_here = bounds.fault == Some(Fault::AnswersForAnotherHistory)
+            || !self.is_cut_up_to(bounds, self.epoch(), epoch, place);
+        !self.is_cut(bounds, epoch, place) && is_here && self.journal.len() >= place && epoch <= self.epoch()
+    }
+
+    fn has(&self, write: u8) -> bool {
+        self.journal.iter().any(|(_, of)| *of == Some(write))
+    }
+}
+
+/// The epoch on which this server decides when it heard of that one; none beyond the bounds.
+fn next(bounds: &Bounds, seen: Epoch, at: usize, right: Right) -> Option<Epoch> {
+    let epoch = match bounds.fault {
+        Some(Fault::EpochsWithoutMarks) => Epoch::plain(seen.number() + 1),
+        _ => seen.next(&ServerKey([at as u8 + 1; 32]), right)?,
+    };
+    (epoch.number() <= bounds.numbers).then_some(epoch)
 }
 
 impl World {
@@ -101,7 +156,7 @@ impl World {
         let server = |is_primary| Server {
             is_primary,
             journal: Vec::new(),
-            starts: BTreeMap::from([(1, (0, 0))]),
+            starts: BTreeMap::from([(Epoch::FIRST, Start { previous: None, base: 0, by: 0 })]),
             handover: None,
             has_rival: false,
             orphans: BTreeSet::new(),
@@ -114,7 +169,7 @@ impl World {
             writes: 0,
             promotions: 0,
             crashes: 0,
-            forced: BTreeMap::new(),
+            in_vain: false,
         }
     }
 
@@ -129,7 +184,7 @@ impl World {
             add(format!("{at} crashes and starts"), self.crash(bounds, at));
             add(format!("{at} becomes a replica"), self.become_replica(at));
             for other in (0..bounds.servers).filter(|other| *other != at) {
-                add(format!("{at} learns from {other}"), self.learn(at, other));
+                add(format!("{at} learns from {other}"), self.learn(bounds, at, other));
                 add(format!("{at} follows {other}"), self.follow(bounds, at, other));
                 add(format!("{at} steps down for {other}"), self.step_down(bounds, at, other));
                 add(format!("{at} takes over from {other}"), self.take_over(bounds, at, other));
@@ -147,7 +202,7 @@ impl World {
         let mut world = self.clone();
         let epoch = server.epoch();
         world.servers[at].journal.push((epoch, Some(self.writes)));
-        world.acknowledged.insert((self.writes, epoch, at));
+        world.acknowledged.insert((self.writes, epoch, at, world.servers[at].journal.len() as u8));
         world.writes += 1;
         Some(world)
     }
@@ -156,33 +211,22 @@ impl World {
     fn promote(&self, bounds: &Bounds, at: usize) -> Option<World> {
         let server = &self.servers[at];
         let heeds = bounds.fault != Some(Fault::ForgetsWhatItHeard);
-        let epoch = if heeds { server.seen() } else { server.epoch() } + 1;
-        let is_rival = heeds && (self.forced.contains_key(&epoch) || self.is_given(epoch, at));
-        if server.takes_writes()
-            || epoch > bounds.epochs
-            || self.promotions >= bounds.promotions
-            || (is_rival && !bounds.rivals)
-        {
+        let seen = if heeds { server.seen() } else { server.epoch() };
+        let epoch = next(bounds, seen, at, Right::Taken)?;
+        if server.takes_writes() || self.promotions >= bounds.promotions {
             return None;
         }
         let mut world = self.begin(at, epoch);
         world.promotions += 1;
-        world.forced.insert(epoch, at);
+        world.in_vain |= !world.servers[at].takes_writes();
         Some(world)
-    }
-
-    /// Was the right to begin this epoch given to somebody else, whom the operator could ask?
-    fn is_given(&self, epoch: Epoch, at: usize) -> bool {
-        self.servers.iter().any(|server| {
-            let begun = server.starts.get(&epoch).is_some_and(|(_, by)| *by != at);
-            begun || server.handover.is_some_and(|(to, given)| given == epoch && to != at)
-        })
     }
 
     fn begin(&self, at: usize, epoch: Epoch) -> World {
         let mut world = self.clone();
         let server = &mut world.servers[at];
-        server.starts.insert(epoch, (server.journal.len() as u8, at));
+        let start = Start { previous: Some(server.epoch()), base: server.journal.len() as u8, by: at };
+        server.starts.insert(epoch, start);
         server.journal.push((epoch, None));
         (server.is_primary, server.handover, server.has_rival) = (true, None, false);
         server.holds = false;
@@ -203,34 +247,29 @@ impl World {
     /// `Worker::step_down`: the other one ends where this one does.
     fn step_down(&self, bounds: &Bounds, at: usize, to: usize) -> Option<World> {
         let server = &self.servers[at];
-        let epoch = server.seen() + 1;
+        let epoch = next(bounds, server.seen(), at, Right::Given)?;
         let is_early = bounds.fault == Some(Fault::StepsDownEarly);
         let is_reached =
             (is_early || self.servers[to].journal == server.journal) && !self.servers[to].is_primary;
-        let is_rival = self.forced.contains_key(&epoch);
-        if !server.takes_writes()
-            || !server.holds
-            || !is_reached
-            || epoch > bounds.epochs
-            || (is_rival && !bounds.rivals)
-        {
+        if !server.takes_writes() || !server.holds || !is_reached {
             return None;
         }
         let mut world = self.clone();
         let server = &mut world.servers[at];
-        server.starts.insert(epoch, (server.journal.len() as u8, to));
-        (server.is_primary, server.holds, server.handover) = (false, false, Some((to, epoch)));
+        let start = Start { previous: Some(server.epoch()), base: server.journal.len() as u8, by: to };
+        server.starts.insert(epoch, start);
+        (server.is_primary, server.holds) = (false, false);
+        server.handover = Some((to, epoch, server.journal.clone()));
         Some(world)
     }
 
     /// `takeover`: the right is asked for at the one that gave it, and used if nothing later is known.
     fn take_over(&self, bounds: &Bounds, at: usize, from: usize) -> Option<World> {
-        let (to, epoch) = self.servers[from].handover?;
+        let (to, epoch, positions) = self.servers[from].handover.clone()?;
         let server = &self.servers[at];
-        let (base, _) = self.servers[from].starts[&epoch];
         let is_early = bounds.fault == Some(Fault::StepsDownEarly);
-        let is_there = (is_early || server.journal.len() == usize::from(base)) && !server.is_primary;
-        let is_over = server.seen() > epoch || server.starts.get(&epoch).is_some_and(|(_, by)| *by != at);
+        let is_there = (is_early || server.journal == positions) && !server.is_primary;
+        let is_over = server.seen() > epoch || server.starts.get(&epoch).is_some_and(|start| start.by != at);
         if to != at || is_over || !is_there {
             return None;
         }
@@ -240,15 +279,23 @@ impl World {
     }
 
     /// `Worker::learn`: epochs of the other server, and what they mean for a primary.
-    fn learn(&self, at: usize, from: usize) -> Option<World> {
+    fn learn(&self, bounds: &Bounds, at: usize, from: usize) -> Option<World> {
         let mut world = self.clone();
         for (epoch, start) in &self.servers[from].starts {
             let server = &mut world.servers[at];
             match server.starts.get(epoch) {
-                Some((_, by)) if *by != start.1 => {
+                Some(known) if known.by != start.by => {
                     server.has_rival |= server.is_primary && server.epoch() == *epoch;
                 }
                 Some(_) => {}
+                // `Worker::was_never_begun`
+                None if server.is_primary && start.by == at && *epoch > server.seen() => {
+                    if bounds.fault == Some(Fault::BelievesThatItBegan) {
+                        server.starts.insert(*epoch, *start);
+                        continue;
+                    }
+                    world = world.begin(at, next(bounds, *epoch, at, Right::Taken)?);
+                }
                 None => drop(server.starts.insert(*epoch, *start)),
             }
         }
@@ -271,24 +318,31 @@ impl World {
     /// One more entry of the source, or a synchronization where both histories parted.
     fn follow(&self, bounds: &Bounds, at: usize, source: usize) -> Option<World> {
         // The handshake comes first, and is a step of its own.
-        if self.servers[at].is_primary || self.learn(at, source).is_some() {
+        if self.servers[at].is_primary || self.learn(bounds, at, source).is_some() {
             return None;
         }
         let (copy, source) = (&self.servers[at], &self.servers[source]);
         if source.seen() < copy.seen() || self.is_rival_history(copy, source) {
             return None;
         }
-        let is_whole =
-            source.journal.iter().enumerate().all(|(place, (epoch, _))| !source.is_cut(*epoch, place + 1));
+        let is_whole = source
+            .journal
+            .iter()
+            .enumerate()
+            .all(|(place, (epoch, _))| !source.is_cut(bounds, *epoch, place + 1));
         let common = copy.journal.iter().zip(&source.journal).take_while(|(one, other)| one == other).count();
         let mut world = self.clone();
         if common == copy.journal.len() {
             let entry = *source.journal.get(common)?;
-            if copy.is_cut(entry.0, common + 1) {
+            if copy.is_cut(bounds, entry.0, common + 1) {
                 return None;
             }
             world.servers[at].journal.push(entry);
-            let known = |write: &u8| self.acknowledged.contains(&(*write, entry.0, self.of(source)));
+            let known = |write: &u8| {
+                self.acknowledged
+                    .iter()
+                    .any(|(of, epoch, by, _)| (*of, *epoch, *by) == (*write, entry.0, self.of(source)))
+            };
             world.replicated.extend(entry.1.filter(known));
         } else {
             // A source that is behind in the same history is waited for.
@@ -313,7 +367,7 @@ impl World {
         source
             .starts
             .iter()
-            .any(|(epoch, (_, by))| copy.starts.get(epoch).is_some_and(|(_, known)| known != by))
+            .any(|(epoch, start)| copy.starts.get(epoch).is_some_and(|known| known.by != start.by))
     }
 
     fn crash(&self, bounds: &Bounds, at: usize) -> Option<World> {
@@ -333,7 +387,7 @@ fn broken(world: &World, bounds: &Bounds) -> Option<&'static str> {
     let servers = &world.servers;
     let mut primaries: BTreeMap<Epoch, usize> = BTreeMap::new();
     let one_acknowledges =
-        world.acknowledged.iter().all(|(_, epoch, by)| primaries.entry(*epoch).or_insert(*by) == by);
+        world.acknowledged.iter().all(|(_, epoch, by, _)| primaries.entry(*epoch).or_insert(*by) == by);
     let pairs = || {
         servers
             .iter()
@@ -347,25 +401,36 @@ fn broken(world: &World, bounds: &Bounds) -> Option<&'static str> {
             .find(|at| one.journal[*at] == other.journal[*at]);
         last.is_none_or(|last| one.journal[..last] == other.journal[..last])
     };
-    let is_kept = |write: u8| {
-        servers.iter().any(|server| {
-            server.orphans.contains(&write) || server.journal.iter().any(|(_, of)| *of == Some(write))
-        })
+    let is_kept =
+        |write: u8| servers.iter().any(|server| server.orphans.contains(&write) || server.has(write));
+    // A token is good at one history only, whatever the server heard of the others.
+    let no_token_lies = world.acknowledged.iter().all(|(write, epoch, _, place)| {
+        servers.iter().all(|of| of.has(*write) || !of.says_reached(bounds, *epoch, usize::from(*place)))
+    });
+    let stops_itself = |(at, of): (usize, &Server)| {
+        of.is_primary && !of.takes_writes() && !of.has_rival && of.starts[&of.seen()].by == at
+    };
+    let two_of_one_mind = |(one, other): (&Server, &Server)| {
+        one.takes_writes() && other.takes_writes() && one.seen() == other.seen()
     };
     let newest = servers.iter().max_by_key(|server| (server.epoch(), server.journal.len())).unwrap();
-    let has = |write: u8| newest.journal.iter().any(|(_, of)| *of == Some(write));
+    let has = |write: u8| newest.has(write);
     let laws = [
-        ("never two acknowledge in one epoch", one_acknowledges || bounds.rivals),
-        ("journals that agree somewhere agree on all before", pairs().all(matches) || bounds.rivals),
+        ("never two acknowledge in one epoch", one_acknowledges),
+        ("who is promoted takes writes", !world.in_vain),
+        ("nobody is stopped by itself", !servers.iter().enumerate().any(stops_itself)),
+        ("two that know the same do not both take writes", !pairs().any(two_of_one_mind)),
+        ("journals that agree somewhere agree on all before", pairs().all(matches)),
+        ("who says that a token is reached has what was written with it", no_token_lies),
         (
             "what was acknowledged is in a journal or among orphans",
-            world.acknowledged.iter().all(|(write, _, _)| is_kept(*write)),
+            world.acknowledged.iter().all(|(write, ..)| is_kept(*write)),
         ),
         (
             "without a promotion nothing is cut off",
             world.promotions > 0
                 || (servers.iter().all(|server| server.orphans.is_empty())
-                    && world.acknowledged.iter().all(|(write, _, _)| has(*write))),
+                    && world.acknowledged.iter().all(|(write, ..)| has(*write))),
         ),
         (
             "of two servers, what both had stays",
@@ -377,26 +442,31 @@ fn broken(world: &World, bounds: &Bounds) -> Option<&'static str> {
 
 /// Every world that can be reached, and the shortest way to one that breaks a law.
 fn explore(bounds: &Bounds) -> (usize, Option<(&'static str, Vec<String>)>) {
-    let first = World::new(bounds);
-    let mut ways: HashMap<World, Option<(World, String)>> = HashMap::from([(first.clone(), None)]);
-    let mut next = VecDeque::from([first]);
-    while let Some(world) = next.pop_front() {
+    let first = Rc::new(World::new(bounds));
+    let mut known = HashSet::from([Rc::clone(&first)]);
+    // Every world, the one before it, and the step between them.
+    let mut ways = vec![(first, 0, String::new())];
+    let mut at = 0;
+    while let Some((world, ..)) = ways.get(at) {
+        let world = Rc::clone(world);
         if let Some(law) = broken(&world, bounds) {
             let mut way = Vec::new();
-            let mut at = world;
-            while let Some(Some((before, step))) = ways.get(&at) {
+            while at > 0 {
+                let (_, before, step) = &ways[at];
                 way.push(step.clone());
-                at = before.clone();
+                at = *before;
             }
             way.reverse();
             return (ways.len(), Some((law, way)));
         }
         for (step, after) in world.steps(bounds) {
-            if !ways.contains_key(&after) {
-                ways.insert(after.clone(), Some((world.clone(), step)));
-                next.push_back(after);
+            if !known.contains(&after) {
+                let after = Rc::new(after);
+                known.insert(Rc::clone(&after));
+                ways.push((after, at, step));
             }
         }
+        at += 1;
     }
     (ways.len(), None)
 }
@@ -409,55 +479,62 @@ fn check(bounds: Bounds) {
 
 #[test]
 fn two_servers() {
-    check(Bounds { servers: 2, writes: 3, epochs: 4, promotions: 2, crashes: 1, rivals: false, fault: None });
+    check(Bounds { servers: 2, writes: 3, numbers: 4, promotions: 2, crashes: 1, fault: None });
 }
 
+/// One is promoted, whatever the others are about.
 #[test]
 fn three_servers() {
-    check(Bounds { servers: 3, writes: 2, epochs: 3, promotions: 1, crashes: 1, rivals: false, fault: None });
+    check(Bounds { servers: 3, writes: 2, numbers: 3, promotions: 1, crashes: 1, fault: None });
 }
 
-/// Two operators on two sides of a cut may begin one epoch: then both sides acknowledge until they hear of each other, and not behind
-/// that. The other laws hold.
+/// Two operators decide at once, or one decides twice.
 #[test]
-fn rivals() {
-    check(Bounds { servers: 3, writes: 2, epochs: 2, promotions: 2, crashes: 0, rivals: true, fault: None });
+fn three_servers_and_two_promotions() {
+    check(Bounds { servers: 3, writes: 2, numbers: 2, promotions: 2, crashes: 0, fault: None });
 }
 
-/// The search finds what it is for: with the assumption taken away, the law about one epoch is broken, and the way there is two promotions
-/// and two writes.
+/// The same, and what comes after it. Minutes and gigabytes; `docs/failover-runs.md`.
 #[test]
-fn a_broken_law_is_found_by_a_shortest_way() {
-    let bounds =
-        Bounds { servers: 3, writes: 2, epochs: 2, promotions: 2, crashes: 0, rivals: true, fault: None };
+#[ignore = "takes long: once for every change of the rules"]
+fn three_servers_and_two_promotions_and_a_third_number() {
+    check(Bounds { servers: 3, writes: 2, numbers: 3, promotions: 2, crashes: 0, fault: None });
+}
+
+/// Whoever hears of all that happened: at most one takes writes, and it is the same one for all.
+#[test]
+fn who_begins_one_number_twice_is_ordered_alike_by_all() {
+    let bounds = Bounds { servers: 3, writes: 2, numbers: 3, promotions: 2, crashes: 0, fault: None };
     let first = World::new(&bounds);
     let promoted = first.promote(&bounds, 1).unwrap().promote(&bounds, 2).unwrap();
     let both = promoted.write(&bounds, 1).unwrap().write(&bounds, 2).unwrap();
-    let strict = Bounds { rivals: false, ..bounds };
-    assert_eq!(broken(&both, &strict), Some("never two acknowledge in one epoch"));
-    // When they hear of each other, both stop.
-    let heard = both.learn(1, 2).unwrap().learn(2, 1).unwrap();
-    assert!(heard.write(&Bounds { writes: 9, ..bounds }, 1).is_none());
-    assert!(heard.write(&Bounds { writes: 9, ..bounds }, 2).is_none());
+    assert_eq!(broken(&both, &bounds), None);
+    // As it was: epochs that are numbers.
+    let numbers = Bounds { fault: Some(Fault::EpochsWithoutMarks), ..bounds };
+    let promoted = first.promote(&numbers, 1).unwrap().promote(&numbers, 2).unwrap();
+    let acknowledged = promoted.write(&numbers, 1).unwrap().write(&numbers, 2).unwrap();
+    assert_eq!(broken(&acknowledged, &numbers), Some("never two acknowledge in one epoch"));
+    for (one, other) in [(1, 2), (2, 1)] {
+        let heard = both.learn(&bounds, one, other).unwrap().learn(&bounds, other, one).unwrap();
+        let heard = heard.learn(&bounds, 0, 1).unwrap();
+        let takes: Vec<usize> = (0..3).filter(|at| heard.servers[*at].takes_writes()).collect();
+        assert_eq!(takes, [2], "the one with the higher key");
+    }
 }
 
 /// A rule that is left out breaks a law.
 #[test]
 fn every_rule_is_needed() {
-    for (fault, expected) in [
-        (Fault::StepsDownEarly, "without a promotion nothing is cut off"),
-        (Fault::ForgetsWhatItHeard, "never two acknowledge in one epoch"),
-        (Fault::DropsOrphans, "what was acknowledged is in a journal or among orphans"),
+    for (fault, servers, expected) in [
+        (Fault::StepsDownEarly, 2, "without a promotion nothing is cut off"),
+        (Fault::ForgetsWhatItHeard, 2, "who is promoted takes writes"),
+        (Fault::DropsOrphans, 2, "what was acknowledged is in a journal or among orphans"),
+        (Fault::EpochsWithoutMarks, 3, "two that know the same do not both take writes"),
+        (Fault::CutsByBasesAlone, 3, "who says that a token is reached has what was written with it"),
+        (Fault::AnswersForAnotherHistory, 2, "who says that a token is reached has what was written with it"),
+        (Fault::BelievesThatItBegan, 2, "nobody is stopped by itself"),
     ] {
-        let bounds = Bounds {
-            servers: 2,
-            writes: 2,
-            epochs: 3,
-            promotions: 2,
-            crashes: 0,
-            rivals: false,
-            fault: Some(fault),
-        };
+        let bounds = Bounds { servers, writes: 2, numbers: 3, promotions: 2, crashes: 0, fault: Some(fault) };
         let (_, found) = explore(&bounds);
         let (law, way) = found.unwrap_or_else(|| panic!("nothing follows of {fault:?}"));
         println!("{fault:?}: {law}: {}", way.join(", "));

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use apograph_format::{DatabaseId, PartitionId, ServerKey, View};
+use apograph_format::{DatabaseId, Epoch, PartitionId, ServerKey, View};
 use apograph_replication::carrier::RefusalKind;
 use apograph_replication::link::{Action, Before, Event, Greeting, Held, Link, Misfit, StopReason};
 use apograph_replication::sync::{Phase, SyncFailure, SyncReason};
@@ -123,7 +123,10 @@ fn greeting(text: &str) -> Greeting {
         view: View::Full,
         partitions: field("partitions").unwrap().into(),
         primary: field("key").map(|key| ServerKey([key; 32])),
-        epoch: field("epoch").unwrap_or(1).into(),
+        epoch: text
+            .split(' ')
+            .find_map(|word| word.strip_prefix("epoch=")?.parse().ok())
+            .unwrap_or(Epoch::FIRST),
     }
 }
 

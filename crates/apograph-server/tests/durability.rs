@@ -186,7 +186,7 @@ async fn who_waits_while_the_role_moves_is_told_what_is_true() {
         tell(&primary, "switchover", value!({ "to": "replica" })).await
     };
     let ((status, answer), moved) = tokio::join!(waiting, moving);
-    assert_eq!(moved["epoch"], 2, "{moved}");
+    assert!(moved["epoch"].as_str().unwrap().starts_with("2-s"), "{moved}");
     let durability = &answer["durability"];
     assert_eq!((status, &durability["missed"]), (202, &value!("role_moved")), "{answer}");
     assert_eq!(durability["replicas"], value!(["replica"]), "{answer}");

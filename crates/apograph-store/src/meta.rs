@@ -1,6 +1,6 @@
 //! How far a store is: written with every transaction, so that it always tells of the same moment as the documents.
 
-use apograph_format::{Hash, Position, SourcePosition, Timestamp, Uri};
+use apograph_format::{Epoch, Hash, Position, SourcePosition, Timestamp, Uri};
 
 use crate::error::StoreError;
 
@@ -126,8 +126,9 @@ fn take_sync(rest: &mut &[u8]) -> Option<Syncing> {
 
 fn put_position(bytes: &mut Vec<u8>, position: Option<&Position>) {
     bytes.push(u8::from(position.is_some()));
-    let position = position.copied().unwrap_or(Position { epoch: 0, sequence: 0, hash: Hash([0; 32]) });
-    bytes.extend(position.epoch.to_le_bytes());
+    let position =
+        position.copied().unwrap_or(Position { epoch: Epoch::NONE, sequence: 0, hash: Hash([0; 32]) });
+    bytes.extend(position.epoch.bits().to_le_bytes());
     bytes.extend(position.sequence.to_le_bytes());
     bytes.extend(position.hash.0);
 }
@@ -135,7 +136,7 @@ fn put_position(bytes: &mut Vec<u8>, position: Option<&Position>) {
 fn take_position(rest: &mut &[u8]) -> Option<Option<Position>> {
     let (present, after) = rest.split_first()?;
     *rest = after;
-    let (epoch, sequence) = (take(rest)?, take(rest)?);
+    let (epoch, sequence) = (Epoch::from_bits(take(rest)?), take(rest)?);
     let (hash, after) = rest.split_first_chunk::<32>()?;
     *rest = after;
     Some((*present == 1).then_some(Position { epoch, sequence, hash: Hash(*hash) }))

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use apograph_format::{Hash, Position, ServerKey, State, Timestamp, Token, Uri, View};
+use apograph_format::{Epoch, Hash, Position, ServerKey, State, Timestamp, Token, Uri, View};
 use apograph_journal::CreateError;
 use apograph_store::StoreError;
 use apograph_store::engine::EngineError;
@@ -28,9 +28,9 @@ pub struct ReadOnly {
 #[error("this server is fenced in epoch {epoch}: {reason}")]
 pub struct Fenced {
     /// The epoch it is primary of.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The highest epoch that it knows of.
-    pub seen: u64,
+    pub seen: Epoch,
     /// Why.
     pub reason: String,
     /// Where the primary of that epoch is, if known.
@@ -356,7 +356,7 @@ pub enum WaitError {
         /// What was asked for.
         asked: Token,
         /// The epoch here.
-        epoch: u64,
+        epoch: Epoch,
     },
 }
 
@@ -424,15 +424,15 @@ pub enum TakeError {
     #[error("an entry of epoch {found} that is no part of the history: epoch {seen} began before it")]
     LowerEpoch {
         /// Of the entry.
-        found: u64,
+        found: Epoch,
         /// The highest epoch known here.
-        seen: u64,
+        seen: Epoch,
     },
     /// An epoch began before the end of what this copy shows: it has what is not in the history any more.
     #[error("epoch {epoch} goes on from {base}, and this copy shows what an older one wrote up to {visible}")]
     Forked {
         /// Which epoch.
-        epoch: u64,
+        epoch: Epoch,
         /// The last commit timestamp of the history it goes on with.
         base: Timestamp,
         /// What this copy shows.
@@ -442,7 +442,7 @@ pub enum TakeError {
     #[error("epoch {epoch} names a primary that no server document here knows: {key}")]
     UnknownPrimary {
         /// Which epoch.
-        epoch: u64,
+        epoch: Epoch,
         /// Its primary's key.
         key: ServerKey,
     },

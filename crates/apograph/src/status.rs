@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, Digest, PartitionId, Position, ServerKey, Timestamp, View};
+use apograph_format::{DatabaseId, Digest, Epoch, PartitionId, Position, ServerKey, Timestamp, View};
 
 use crate::Role;
 use crate::database::stages::StageTimes;
@@ -19,7 +19,7 @@ pub struct DatabaseStatus {
     /// What it holds.
     pub view: View,
     /// Epoch of its history.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Everything up to here can be read.
     pub visible: Timestamp,
     /// Reads before this are refused.

@@ -405,7 +405,7 @@ fn what_is_no_orphan_is_not_taken() {
     // A transaction of the history that is.
     let mut label = orphan.label.clone();
     label.token.timestamp = new.visible();
-    label.token.epoch = 2;
+    label.token.epoch = new.epoch();
     assert!(matches!(new.orphan_intake(label), Err(RestoreError::NotCut { .. })));
     // Not at a copy, and not in an editor's name.
     assert!(matches!(

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 
-use apograph_client::format::{Durability, Token};
+use apograph_client::format::{Durability, Epoch, Token};
 
 use super::history::{Event, Found, Outcome, Write};
 
@@ -50,7 +51,7 @@ pub enum Violation {
     /// More than once in the end.
     Doubled(Write, u64),
     /// Two servers acknowledged in one epoch.
-    TwoPrimaries(u64, &'static str, &'static str),
+    TwoPrimaries(Epoch, &'static str, &'static str),
     /// A server said that it had reached a token, and did not have what was written with it.
     StaleRead(Write, Token, &'static str),
     /// A server said that a token was cut off, and it was not.
@@ -64,7 +65,7 @@ pub enum Violation {
     /// Two writes that were acknowledged have one token.
     OneToken(Write, Write, Token),
     /// Two servers began one epoch.
-    TwoBegan(u64, &'static str, &'static str),
+    TwoBegan(Epoch, &'static str, &'static str),
     /// In the end there is a write that nobody asked for.
     Unasked(Write),
 }
@@ -92,15 +93,15 @@ struct Checker {
 }
 
 /// Bases of epochs.
-type Epochs = BTreeMap<u64, u64>;
+type Epochs = BTreeMap<Epoch, u64>;
 
 fn is_cut(epochs: &Epochs, token: Token) -> bool {
-    epochs.range(token.epoch + 1..).any(|(_, base)| token.timestamp.0 > *base)
+    epochs.range((Bound::Excluded(token.epoch), Bound::Unbounded)).any(|(_, base)| token.timestamp.0 > *base)
 }
 
 impl Checker {
     fn epochs(&mut self, events: &[Event]) -> Epochs {
-        let mut began: BTreeMap<u64, (u64, &'static str)> = BTreeMap::new();
+        let mut began: BTreeMap<Epoch, (u64, &'static str)> = BTreeMap::new();
         for event in events {
             let Event::Epoch { epoch, base, server } = event else { continue };
             match began.get(epoch) {
@@ -116,7 +117,7 @@ impl Checker {
     /// Tokens of what was acknowledged; and who acknowledged in which epoch.
     fn acknowledged(&mut self, events: &[Event]) -> BTreeMap<Write, Saved> {
         let mut acknowledged = BTreeMap::new();
-        let mut primaries: BTreeMap<u64, &'static str> = BTreeMap::new();
+        let mut primaries: BTreeMap<Epoch, &'static str> = BTreeMap::new();
         let mut tokens: BTreeMap<Token, Write> = BTreeMap::new();
         for event in events {
             let Event::Attempt { write, server, outcome, .. } = event else { continue };
@@ -225,27 +226,27 @@ mod tests {
     const A: Write = Write { client: 0, number: 0 };
     const B: Write = Write { client: 0, number: 1 };
 
-    fn token(epoch: u64, timestamp: u64) -> Token {
-        Token { epoch, timestamp: Timestamp(timestamp) }
+    fn token(epoch: u32, timestamp: u64) -> Token {
+        Token { epoch: Epoch::plain(epoch), timestamp: Timestamp(timestamp) }
     }
 
     fn attempt(write: Write, server: &'static str, outcome: Outcome) -> Event {
         Event::Attempt { write, server, asked_us: 0, answered_us: 1, outcome }
     }
 
-    fn acknowledged(write: Write, server: &'static str, epoch: u64, timestamp: u64) -> Event {
+    fn acknowledged(write: Write, server: &'static str, epoch: u32, timestamp: u64) -> Event {
         attempt(write, server, Outcome::Acknowledged { token: token(epoch, timestamp) })
     }
 
-    fn epoch(epoch: u64, base: u64, server: &'static str) -> Event {
-        Event::Epoch { epoch, base, server }
+    fn epoch(epoch: u32, base: u64, server: &'static str) -> Event {
+        Event::Epoch { epoch: Epoch::plain(epoch), base, server }
     }
 
-    fn listed(write: Write, epoch: u64, timestamp: u64) -> Event {
+    fn listed(write: Write, epoch: u32, timestamp: u64) -> Event {
         Event::Orphan { token: token(epoch, timestamp), write: Some(write), server: "x" }
     }
 
-    fn restored(write: Write, epoch: u64, timestamp: u64, came_back: bool) -> Event {
+    fn restored(write: Write, epoch: u32, timestamp: u64, came_back: bool) -> Event {
         Event::Restored { token: token(epoch, timestamp), write: Some(write), came_back }
     }
 
@@ -328,13 +329,16 @@ mod tests {
     #[test]
     fn acknowledgements_of_two_servers_in_one_epoch_are_found() {
         let events = [acknowledged(A, "x", 2, 10), acknowledged(B, "y", 2, 11)];
-        let two = [Violation::TwoPrimaries(2, "x", "y")];
+        let two = [Violation::TwoPrimaries(Epoch::plain(2), "x", "y")];
         assert_eq!(check(Promise::Lossless, &events, &holds(&[(A, 1), (B, 1)])), two);
         // In two epochs that is a split, and no fault by itself.
         let events = [acknowledged(A, "x", 1, 10), acknowledged(B, "y", 2, 11)];
         assert_eq!(check(Promise::Lossless, &events, &holds(&[(A, 1), (B, 1)])), []);
         let events = [epoch(2, 1, "x"), epoch(2, 1, "y")];
-        assert_eq!(check(Promise::Lossless, &events, &holds(&[])), [Violation::TwoBegan(2, "x", "y")]);
+        assert_eq!(
+            check(Promise::Lossless, &events, &holds(&[])),
+            [Violation::TwoBegan(Epoch::plain(2), "x", "y")]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use apograph_client::format::Token;
+use apograph_client::format::{Epoch, Token};
 use serde::Serialize;
 
 /// What a client wanted to be saved, once.
@@ -59,7 +59,7 @@ pub enum Event {
     /// A server began an epoch.
     Epoch {
         /// Which epoch.
-        epoch: u64,
+        epoch: Epoch,
         /// The last timestamp that it goes on from.
         base: u64,
         /// Who.

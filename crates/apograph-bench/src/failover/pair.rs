@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apograph_client::format::{Token, Uri};
+use apograph_client::format::{Epoch, Token, Uri};
 use apograph_client::types::link::LinkDirection;
 use apograph_client::types::{LinkState, PromoteRequest, ReadQuery, Role};
 use serde_json::Value;
@@ -132,7 +132,7 @@ impl Pair {
             else {
                 continue;
             };
-            for start in handshake.epochs.into_iter().filter(|start| start.epoch > 1) {
+            for start in handshake.epochs.into_iter().filter(|start| start.epoch > Epoch::FIRST) {
                 let named = self.servers.iter().find(|server| server.name == start.primary.name);
                 let server = named.map_or("somebody else", |server| server.name);
                 self.recorder.record(Event::Epoch { epoch: start.epoch, base: start.base.0, server });

@@ -1,6 +1,6 @@
 //! Backups: what is asked for (`POST /v1/databases/{db}/backup`), and how far the last one is.
 
-use apograph_format::{Hash, Timestamp};
+use apograph_format::{Epoch, Hash, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
@@ -72,7 +72,8 @@ pub struct BackupMade {
     /// The same for people.
     pub time: String,
     /// Epoch of its history.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// Hash of its manifest.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,

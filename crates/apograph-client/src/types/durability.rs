@@ -3,7 +3,7 @@
 //!
 //! A write asks with [`header::DURABILITY`](crate::header::DURABILITY) and [`header::WITHIN`](crate::header::WITHIN).
 
-use apograph_format::{Durability, PartitionId, Position, Timestamp};
+use apograph_format::{Durability, Epoch, PartitionId, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::ServerIdentity;
@@ -48,7 +48,8 @@ pub struct Acknowledgement {
     /// The copy.
     pub server: ServerIdentity,
     /// Epoch of its history.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// Everything that was committed up to here is complete in its journals, and synced.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub durable: Timestamp,

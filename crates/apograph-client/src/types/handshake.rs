@@ -1,6 +1,6 @@
 //! `GET /v1/databases/{db}/handshake?view=`: what a copy must know before it follows.
 
-use apograph_format::{DatabaseId, Timestamp, View};
+use apograph_format::{DatabaseId, Epoch, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
 use super::{EpochView, HandoverView, ServerIdentity};
@@ -24,7 +24,8 @@ pub struct Handshake {
     /// How many partitions it has.
     pub partitions: u16,
     /// Epoch of its history.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// The view that will be given.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub view: View,

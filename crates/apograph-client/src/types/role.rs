@@ -1,6 +1,6 @@
 //! Roles: who is primary, since when, and how that changes.
 
-use apograph_format::{PartitionId, Position, Timestamp, Uri};
+use apograph_format::{Epoch, PartitionId, Position, Timestamp, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::{Role, ServerIdentity};
@@ -10,7 +10,12 @@ use super::{Role, ServerIdentity};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EpochView {
     /// Which epoch.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
+    /// The one whose history it goes on with; absent for the first one, and where it was not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub previous: Option<Epoch>,
     /// The last commit timestamp of the history that it goes on with.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub base: Timestamp,
@@ -25,7 +30,8 @@ pub struct HandoverView {
     /// Who may begin it.
     pub to: ServerIdentity,
     /// Which epoch.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// The last commit timestamp before it.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub base: Timestamp,
@@ -57,9 +63,11 @@ pub struct PromotionAnswer {
     /// What this server was before.
     pub role: Role,
     /// Epoch of its history before.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// The epoch that begins.
-    pub next_epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub next_epoch: Epoch,
     /// The primary that is replaced.
     pub primary: ServerIdentity,
     /// Microseconds since 1970 when its source was last heard; absent if never since the server began.
@@ -161,7 +169,8 @@ pub struct SwitchoverAnswer {
     /// The primary now.
     pub primary: ServerIdentity,
     /// The epoch that it began.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// The last commit timestamp before it.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub base: Timestamp,
@@ -253,5 +262,9 @@ pub struct EpochAnswer {
     /// What it is now.
     pub role: Role,
     /// The highest epoch that it knows.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
+    /// Who began which epoch, as far as it knows: whoever told it of a lower one hears of the higher one.
+    #[serde(default)]
+    pub epochs: Vec<EpochView>,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use apograph_format::{DatabaseId, Digest, PartitionId, Position, ServerKey, Timestamp, View};
+use apograph_format::{DatabaseId, Digest, Epoch, PartitionId, Position, ServerKey, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
 use super::{GateView, LagLimitView, LinkStatus, RollbackStatus};
@@ -73,7 +73,8 @@ pub struct DatabaseStatus {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub view: View,
     /// Epoch of its history.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// Everything up to here can be read.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub visible: Timestamp,

@@ -3,7 +3,9 @@
 //! A server answers from its own [`Evidence`] alone, and says no more than it knows. Whoever may ask its source as well
 //! puts both together with [`crate::why::decide`].
 
-use apograph_format::{DatabaseId, Kind, PartitionId, Position, State, Timestamp, Uri, VersionRef, View};
+use apograph_format::{
+    DatabaseId, Epoch, Kind, PartitionId, Position, State, Timestamp, Uri, VersionRef, View,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{LinkStatus, LockView, ReadState, Role, ServerIdentity};
@@ -400,7 +402,8 @@ pub struct Held {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub view: View,
     /// Epoch of its history.
-    pub epoch: u64,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
     /// Everything up to here can be read; all that follows is as of this time.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub visible: Timestamp,

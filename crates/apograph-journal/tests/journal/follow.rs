@@ -77,7 +77,8 @@ fn every_position_is_found_and_no_other() {
             assert!(
                 matches!(unknown, LocateError::Unknown { at, found, .. } if at == other && found == entry.position())
             );
-            let other = apograph_format::Position { epoch: 2, ..entry.position() };
+            let other =
+                apograph_format::Position { epoch: apograph_format::Epoch::plain(2), ..entry.position() };
             assert!(matches!(reader.locate(&other), Err(LocateError::Unknown { .. })));
         }
         let ahead = apograph_format::Position { sequence: 101, ..chain.after };

@@ -69,7 +69,7 @@ impl Chain {
             facts_bytes: 0,
             payloads: 0,
             payloads_bytes: 0,
-            epoch: 1,
+            epoch: apograph_format::Epoch::FIRST,
             sequence,
             timestamp: Timestamp(timestamp),
             previous_timestamp: Timestamp(self.timestamp),

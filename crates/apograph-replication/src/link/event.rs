@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apograph_format::{DatabaseId, PartitionId, ServerKey, View};
+use apograph_format::{DatabaseId, Epoch, PartitionId, ServerKey, View};
 
 use super::StopReason;
 use crate::carrier::RefusalKind;
@@ -23,7 +23,7 @@ pub struct Greeting {
     /// Key of the primary, whose signatures count.
     pub primary: Option<ServerKey>,
     /// The highest epoch that it knows of.
-    pub epoch: u64,
+    pub epoch: Epoch,
 }
 
 /// What a copy holds already, and knows of epochs.
@@ -36,7 +36,7 @@ pub struct Held {
     /// The key of the primary of that epoch: pinned at the first contact, or the one that followed it.
     pub primary: Option<ServerKey>,
     /// The highest epoch that this copy knows of.
-    pub epoch: u64,
+    pub epoch: Epoch,
 }
 
 /// What was so when the server was stopped or killed.

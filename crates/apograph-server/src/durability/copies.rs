@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use apograph_client::types::{Acknowledgement, LinkReport};
-use apograph_format::{PartitionId, ServerKey, Token};
+use apograph_format::{Epoch, PartitionId, ServerKey, Token};
 use apograph_replication::acknowledged::Acknowledged;
 
 use crate::limits::{COPIES_MAX, DURABILITY_WAITERS_MAX};
@@ -61,7 +61,8 @@ impl Word {
 
     /// What its report says. The epoch is that of its entries.
     pub(crate) fn of_report(report: &LinkReport) -> Word {
-        let epoch = report.partitions.iter().map(|of| of.durable.epoch).max().unwrap_or_default().max(1);
+        let epoch =
+            report.partitions.iter().map(|of| of.durable.epoch).max().unwrap_or_default().max(Epoch::FIRST);
         let ends = report.partitions.iter().take(PARTITIONS_MAX);
         let ends = ends
             .map(|of| (of.partition, (of.durable.sequence, of.journal_bytes_appended.unwrap_or_default())));

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use apograph::database::Fate;
 use apograph::{Database, Role};
 use apograph_client::types::{DurabilityAnswer, DurabilityMissed};
-use apograph_format::{Durability, ServerKey, Token};
+use apograph_format::{Durability, Epoch, ServerKey, Token};
 
 use super::Wanted;
 use crate::app::App;
@@ -99,13 +99,13 @@ impl Waiter {
     }
 }
 
-fn cut_off(token: Token, epoch: u64, primary: &str, url: Option<String>) -> Refused {
+fn cut_off(token: Token, epoch: Epoch, primary: &str, url: Option<String>) -> Refused {
     let detail = format!(
         "it was committed here as {token}, and {primary} began epoch {epoch} without it: it is kept here as an orphan"
     );
     Code::CutOff
         .because(detail)
         .with("token", token.to_string())
-        .with("epoch", epoch)
+        .with("epoch", epoch.to_string())
         .with_some("primary_url", url)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use apograph::Database;
 use apograph::settings::SourceSettings;
 use apograph_client::types::EpochNotice;
+use apograph_format::Epoch;
 
 use super::greet;
 use crate::app::App;
@@ -21,7 +22,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until the former source knows; never for a primary that was always one.
 pub(super) async fn tell(app: App, database: Database, source: SourceSettings) {
-    if database.epoch() <= 1 || database.fenced().is_some() {
+    if database.epoch() <= Epoch::FIRST || database.fenced().is_some() {
         return;
     }
     let there = source.database.clone().unwrap_or_else(|| database.name().to_owned());
@@ -43,7 +44,13 @@ async fn attempt(app: &App, database: &Database, source: &SourceSettings, there:
     let notice = EpochNotice { server, epochs: shape::epochs(database), token };
     match tokio::time::timeout(ANSWER_MAX, client.epoch_notice(there, &notice)).await {
         Ok(Ok(answer)) if answer.epoch > database.epoch_seen() => {
-            Err(format!("it knows epoch {}, a later one", answer.epoch))
+            // Then this server is none any more, and takes no writes from here on.
+            let (learner, epochs) = (database.clone(), shape::engine_epochs(answer.epochs));
+            let learned = tokio::task::spawn_blocking(move || learner.learn(epochs)).await;
+            match learned {
+                Ok(Ok(())) if database.fenced().is_some() => Ok(()),
+                _ => Err(format!("it knows epoch {}, a later one", answer.epoch)),
+            }
         }
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),

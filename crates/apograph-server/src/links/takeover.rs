@@ -90,7 +90,7 @@ pub(super) async fn begin(app: &App, database: &Database, epochs: Vec<EpochStart
     });
     match promoted.await {
         Ok(Ok(promoted)) => {
-            tracing::info!(database = name, epoch = promoted.epoch, "this server took over");
+            tracing::info!(database = name, epoch = %promoted.epoch, "this server took over");
             app.roles.changed();
         }
         Ok(Err(error)) => tracing::error!(database = name, %error, "this server could not take over"),

@@ -32,7 +32,7 @@ impl From<WaitError> for Refused {
                 Code::NotReached.because(detail).with("visible", visible.0)
             }
             WaitError::OtherHistory { epoch, .. } => {
-                Code::TokenOtherHistory.because(detail).with("epoch", epoch)
+                Code::TokenOtherHistory.because(detail).with("epoch", epoch.to_string())
             }
         }
     }

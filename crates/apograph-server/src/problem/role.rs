@@ -11,8 +11,8 @@ impl From<Fenced> for Refused {
     fn from(fenced: Fenced) -> Refused {
         Code::Fenced
             .because(fenced.to_string())
-            .with("epoch", fenced.epoch)
-            .with("seen", fenced.seen)
+            .with("epoch", fenced.epoch.to_string())
+            .with("seen", fenced.seen.to_string())
             .with_some("primary_url", fenced.primary_url)
     }
 }
@@ -28,9 +28,15 @@ impl From<RoleError> for Refused {
             RoleError::NotPrimary { .. } => Code::NotPrimary.because(detail),
             RoleError::Fenced(fenced) => fenced.into(),
             RoleError::NotHeld | RoleError::NotReached { .. } => Code::SwitchoverFailed.because(detail),
-            RoleError::LowerEpoch { seen, .. } => Code::LowerEpoch.because(detail).with("seen", seen),
-            RoleError::HandedToAnother { .. } | RoleError::NotFenced => Code::NotPromotable.because(detail),
-            RoleError::UnknownServer { .. } => Code::UnknownServer.because(detail),
+            RoleError::LowerEpoch { seen, .. } => {
+                Code::LowerEpoch.because(detail).with("seen", seen.to_string())
+            }
+            RoleError::HandedToAnother { .. } | RoleError::NotFenced | RoleError::NoEpochLeft { .. } => {
+                Code::NotPromotable.because(detail)
+            }
+            RoleError::UnknownServer { .. } | RoleError::NotItsEpoch { .. } => {
+                Code::UnknownServer.because(detail)
+            }
             RoleError::NameTaken { .. } => Code::Exists.because(detail),
             RoleError::Stopped { .. } => Code::Stopped.because(detail),
             RoleError::Folder(error) => failed(&error),

@@ -259,8 +259,16 @@ pub(super) async fn follow(
     };
     app.blocking(change).await?;
     app.roles.changed();
-    let answer = EpochAnswer { role: shape::role(database.role()), epoch: database.epoch_seen() };
-    Ok(Json(answer).into_response())
+    Ok(Json(answer_of(&database)).into_response())
+}
+
+/// What this server knows of epochs now.
+fn answer_of(database: &Database) -> EpochAnswer {
+    EpochAnswer {
+        role: shape::role(database.role()),
+        epoch: database.epoch_seen(),
+        epochs: shape::epochs(database),
+    }
 }
 
 /// A copy that is to become primary asks for it.
@@ -361,6 +369,5 @@ pub(super) async fn epoch(
     if app.blocking(hear).await? {
         app.roles.changed();
     }
-    let answer = EpochAnswer { role: shape::role(database.role()), epoch: database.epoch_seen() };
-    Ok(Json(answer).into_response())
+    Ok(Json(answer_of(&database)).into_response())
 }

@@ -161,7 +161,12 @@ pub(crate) fn identity(identity: engine::ServerIdentity) -> types::ServerIdentit
 }
 
 pub(crate) fn epoch(start: EpochStart) -> types::EpochView {
-    types::EpochView { epoch: start.epoch, base: start.base, primary: identity(start.primary) }
+    types::EpochView {
+        epoch: start.epoch,
+        previous: start.previous,
+        base: start.base,
+        primary: identity(start.primary),
+    }
 }
 
 pub(crate) fn epochs(database: &Database) -> Vec<types::EpochView> {
@@ -184,6 +189,7 @@ pub(crate) fn engine_identity(identity: types::ServerIdentity) -> engine::Server
 pub(crate) fn engine_epochs(epochs: Vec<types::EpochView>) -> Vec<EpochStart> {
     let start = |view: types::EpochView| EpochStart {
         epoch: view.epoch,
+        previous: view.previous,
         base: view.base,
         primary: engine_identity(view.primary),
     };

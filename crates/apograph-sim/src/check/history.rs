@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use apograph::format::{Timestamp, Token};
+use apograph::format::{Epoch, Timestamp, Token};
 use apograph_bench::failover::checker::{Holdings, Promise, check};
 use apograph_bench::failover::history::{Event, Outcome, Write};
 
@@ -33,7 +33,7 @@ impl History {
     }
 
     /// A server began an epoch.
-    pub fn epoch(&mut self, epoch: u64, base: Timestamp, server: &'static str) {
+    pub fn epoch(&mut self, epoch: Epoch, base: Timestamp, server: &'static str) {
         self.events.push(Event::Epoch { epoch, base: base.0, server });
     }
 
@@ -120,8 +120,8 @@ mod tests {
     const A: Write = Write { client: 0, number: 0 };
     const B: Write = Write { client: 1, number: 0 };
 
-    fn saved(epoch: u64, timestamp: u64) -> Outcome {
-        Outcome::Acknowledged { token: Token { epoch, timestamp: Timestamp(timestamp) } }
+    fn saved(epoch: u32, timestamp: u64) -> Outcome {
+        Outcome::Acknowledged { token: Token { epoch: Epoch::plain(epoch), timestamp: Timestamp(timestamp) } }
     }
 
     fn history(attempts: &[(Write, &'static str, u64, u64, Outcome)]) -> History {
@@ -198,19 +198,19 @@ mod tests {
             key: apograph::format::ServerKey([0; 32]),
             url: None,
         };
-        what.begin(EpochStart { epoch: 2, base: Timestamp(9), primary });
-        of.epoch(2, Timestamp(9), "b");
+        what.begin(EpochStart { epoch: Epoch::plain(2), previous: None, base: Timestamp(9), primary });
+        of.epoch(Epoch::plain(2), Timestamp(9), "b");
         assert!(of.judge(&what, true).unwrap_err().contains("nobody lists it"));
         assert_eq!(of.judge(&what, false), Ok(()), "a bounded journal may have retired it");
-        of.orphan(Token { epoch: 1, timestamp: Timestamp(10) }, "a");
+        of.orphan(Token { epoch: Epoch::FIRST, timestamp: Timestamp(10) }, "a");
         assert_eq!(of.judge(&what, true), Ok(()));
     }
 
     #[test]
     fn an_epoch_that_two_servers_began_is_found() {
         let mut of = History::default();
-        of.epoch(2, Timestamp(9), "b");
-        of.epoch(2, Timestamp(9), "c");
+        of.epoch(Epoch::plain(2), Timestamp(9), "b");
+        of.epoch(Epoch::plain(2), Timestamp(9), "c");
         assert!(found(&of, &[]).contains("TwoBegan"));
     }
 }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use apograph::database::roles::EpochStart;
 use apograph::format::{
-    Change, Entry, EntryKind, Facts, Hash, Head, Operation, Participants, PartitionId, Position, State,
-    Timestamp, Uri,
+    Change, Entry, EntryKind, Epoch, Facts, Hash, Head, Operation, Participants, PartitionId, Position,
+    State, Timestamp, Uri,
 };
 
 /// A transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Happened {
     /// In which epoch.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// What its author said.
     pub comment: String,
     /// What it did.
@@ -87,7 +87,7 @@ impl Truth {
     }
 
     /// Did a later epoch cut off what was written in `epoch` at `at`?
-    pub fn is_cut(&self, epoch: u64, at: Timestamp) -> bool {
+    pub fn is_cut(&self, epoch: Epoch, at: Timestamp) -> bool {
         self.epochs.iter().any(|start| start.epoch > epoch && at > start.base)
     }
 
@@ -288,7 +288,7 @@ pub(super) mod tests {
             facts_bytes: 0,
             payloads: 0,
             payloads_bytes: 0,
-            epoch: 1,
+            epoch: Epoch::FIRST,
             sequence: timestamp,
             timestamp: Timestamp(timestamp),
             previous_timestamp: Timestamp(timestamp - 1),
@@ -306,7 +306,7 @@ pub(super) mod tests {
         let mut truth = Truth::default();
         for (at, comment, changes) in happened {
             let one = Happened {
-                epoch: 1,
+                epoch: Epoch::FIRST,
                 comment: (*comment).to_owned(),
                 changes: changes.clone(),
                 ..Happened::default()
@@ -365,10 +365,12 @@ pub(super) mod tests {
             key: apograph::format::ServerKey([0; 32]),
             url: None,
         };
-        truth.begin(EpochStart { epoch: 2, base: Timestamp(7), primary });
+        truth.begin(EpochStart { epoch: Epoch::plain(2), previous: None, base: Timestamp(7), primary });
         assert_eq!(truth.head(&uri("/a"), Timestamp(9)), Some(&first.head));
         assert!(
-            truth.is_cut(1, Timestamp(8)) && !truth.is_cut(1, Timestamp(7)) && !truth.is_cut(2, Timestamp(8))
+            truth.is_cut(Epoch::FIRST, Timestamp(8))
+                && !truth.is_cut(Epoch::FIRST, Timestamp(7))
+                && !truth.is_cut(Epoch::plain(2), Timestamp(8))
         );
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apograph::database::roles::RoleError;
-use apograph::format::{Position, View};
+use apograph::format::{Epoch, Position, View};
 use apograph::{Database, Handshake, Role};
 use apograph_replication::carrier::RefusalKind;
 use apograph_replication::link::{
@@ -128,7 +128,7 @@ impl World {
         if database.view() != View::Full {
             return Ok(());
         }
-        let newest = database.epochs().pop().filter(|start| start.epoch > 1);
+        let newest = database.epochs().pop().filter(|start| start.epoch > Epoch::FIRST);
         let Some(me) = self.server(host).up.as_ref().map(|up| up.folder.identity()) else { return Ok(()) };
         let noted = os::as_host(source, || -> Result<(), RoleError> {
             told.learn(newest.into_iter().collect())?;
@@ -327,7 +327,8 @@ impl World {
     pub(super) fn tell_the_former_primary(&mut self, host: usize) -> Checked {
         let Some(database) = self.server(host).database() else { return Ok(()) };
         let (Some(former), life) = (self.server(host).source, self.server(host).life) else { return Ok(()) };
-        if database.role() != Role::Primary || database.epoch() <= 1 || database.fenced().is_some() {
+        if database.role() != Role::Primary || database.epoch() <= Epoch::FIRST || database.fenced().is_some()
+        {
             return Ok(());
         }
         let is_heard = self.way(host, former).is_some() && self.way(former, host).is_some();

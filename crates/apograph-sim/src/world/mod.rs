@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use apograph::Role;
+use apograph::format::Epoch;
 
 use crate::check::history::History;
 use crate::check::truth::Truth;
@@ -127,7 +128,7 @@ struct World {
     history: History,
     /// Who is primary, in the highest epoch.
     acting: usize,
-    epoch: u64,
+    epoch: Epoch,
     /// Nothing goes wrong any more since then.
     healed_us: Option<u64>,
     trace: Trace,
@@ -193,7 +194,7 @@ impl World {
             truth: Truth::default(),
             history: History::default(),
             acting: 0,
-            epoch: 1,
+            epoch: Epoch::FIRST,
             healed_us: None,
             trace,
             figures: Figures::default(),

@@ -9,7 +9,7 @@ use apograph::settings::{DatabaseSettings, ServerSettings, SourceSettings};
 use apograph::{Database, Folder, Role};
 use bytes::BytesMut;
 
-use apograph::format::{Frame, Position, View};
+use apograph::format::{Epoch, Frame, Position, View};
 
 use super::client::Asked;
 use super::link::LinkDriver;
@@ -157,7 +157,7 @@ impl World {
         self.after(IDLE_US / 2, Event::Maintain(host, life));
         // A promotion that a crash interrupted is finished by the next start.
         let began = database.filter(|_| role == Role::Primary).and_then(|database| database.epochs().pop());
-        if let Some(start) = began.filter(|start| start.epoch > 1) {
+        if let Some(start) = began.filter(|start| start.epoch > Epoch::FIRST) {
             self.began(host, start);
         }
         self.look_around(host)?;

@@ -14,7 +14,7 @@ use std::path::Path;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, Hash, PartitionId, Position, ServerKey, Timestamp, View};
+use apograph_format::{DatabaseId, Epoch, Hash, PartitionId, Position, ServerKey, Timestamp, View};
 
 use super::{BackupError, LIST, MANIFEST, damaged, disk};
 use crate::Role;
@@ -40,7 +40,7 @@ pub struct Manifest {
     /// It holds everything of that view; a copy that was told to leave something out does not.
     pub whole: bool,
     /// Epoch of its history.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The time the backup is of: everything up to here is in it, and nothing later.
     pub at: Timestamp,
     /// The same for people.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{PartitionId, Position, Timestamp};
+use apograph_format::{Epoch, PartitionId, Position, Right, Timestamp};
 use apograph_journal::{Beginning, Identity, Journal, JournalReader, LocateError};
 use apograph_store::Store;
 
@@ -44,7 +44,7 @@ pub struct Restored {
     /// What the server of this data folder is for it.
     pub role: Role,
     /// Its epoch: a restored primary begins a new one.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The state is that of this time.
     pub at: Timestamp,
     /// The same for people.
@@ -78,7 +78,7 @@ impl Folder {
             fs::remove_dir_all(&building).map_err(disk(&building))?;
         }
         copy(&request.backup, &building, &manifest, monitor)?;
-        let epoch_before = if is_occupied { last_epoch(&home) } else { 0 };
+        let epoch_before = if is_occupied { last_epoch(&home) } else { Epoch::NONE };
         let build = Build { folder: self, name, settings, home: &building, manifest: &manifest };
         let restored = build.run(request, epoch_before, monitor)?;
         sync_folders(&building)?;
@@ -169,7 +169,7 @@ impl Build<'_> {
     fn run(
         &self,
         request: &RestoreRequest,
-        epoch_before: u64,
+        epoch_before: Epoch,
         monitor: Monitor<'_>,
     ) -> Result<Restored, BackupError> {
         let missing = || damaged(&request.backup, "it has no database.json");
@@ -204,11 +204,15 @@ impl Build<'_> {
         let mut epoch = self.manifest.epoch;
         if file.role == Role::Primary {
             // Decided here; the first start of the server writes it into the journals.
-            let previous_epoch = journals.iter().map(|journal| journal.end().epoch).max().unwrap_or(1).max(1);
-            epoch = epoch.max(file.epoch).max(epoch_before) + 1;
+            let previous_epoch = journals.iter().map(|journal| journal.end().epoch).max().unwrap_or_default();
+            let previous_epoch = previous_epoch.max(Epoch::FIRST);
+            let heard = epoch.max(file.epoch).max(epoch_before);
+            let me = self.folder.identity();
+            let none_left = || BackupError::Stopped { reason: "no epoch is left".to_owned() };
+            epoch = heard.next(&me.key, Right::Taken).ok_or_else(none_left)?;
             // What began behind the time asked for did not happen in this history.
             file.epochs.retain(|start| start.base <= at);
-            file.note(EpochStart { epoch, base: at, primary: self.folder.identity() });
+            file.note(EpochStart { epoch, previous: Some(previous_epoch), base: at, primary: me });
             let reason = format!("restored of a backup, as of {}", at.to_rfc3339());
             file.promoting = Some(Promoting { epoch, previous_epoch, reason });
         }
@@ -335,14 +339,14 @@ fn journal_failed(name: &str, error: &dyn std::error::Error) -> BackupError {
 }
 
 /// The highest epoch that a database which is there has heard of, as far as it can be read.
-fn last_epoch(home: &Path) -> u64 {
-    let heard = DatabaseFile::read(home).ok().flatten().map_or(0, |file| file.epoch);
+fn last_epoch(home: &Path) -> Epoch {
+    let heard = DatabaseFile::read(home).ok().flatten().map_or(Epoch::NONE, |file| file.epoch);
     let Ok(partitions) = fs::read_dir(home.join("partitions")) else { return heard };
     let epoch = |entry: fs::DirEntry| {
         let (reader, _) = JournalReader::open_read_only(&entry.path().join("journal")).ok()?;
         Some(reader.end().epoch)
     };
-    partitions.filter_map(Result::ok).filter_map(epoch).max().unwrap_or(0).max(heard)
+    partitions.filter_map(Result::ok).filter_map(epoch).max().unwrap_or_default().max(heard)
 }
 
 fn move_aside(home: &Path) -> Result<PathBuf, BackupError> {

@@ -13,8 +13,8 @@ use apograph_format::limits::FACTS_BYTES_MAX;
 use apograph_format::packing::pack;
 use apograph_format::seeded::{self, Seeded};
 use apograph_format::{
-    Checkpoint, ContentsFacts, Entry, EntryHeader, Facts, Hash, Participants, PartitionId, Payload, Position,
-    Published, Scope, ServerKey, SignedDigest, Timestamp, Token, TransactionFacts, View,
+    Checkpoint, ContentsFacts, Entry, EntryHeader, Epoch, Facts, Hash, Participants, PartitionId, Payload,
+    Position, Published, Scope, ServerKey, SignedDigest, Timestamp, Token, TransactionFacts, View,
 };
 use apograph_journal::Journal;
 use apograph_replication::published::shows;
@@ -37,7 +37,7 @@ const AHEAD_MAX_US: u64 = 2 * 86_400 * 1_000_000;
 
 /// What the committer remembers between transactions.
 pub(super) struct Committer {
-    epoch: u64,
+    epoch: Epoch,
     /// Commit timestamp of the last transaction or checkpoint.
     last: Timestamp,
     /// The same, of those that show in the published view.
@@ -76,7 +76,7 @@ impl Committer {
     }
 
     /// From now on entries are of this epoch.
-    pub(super) fn begin_epoch(&mut self, epoch: u64) {
+    pub(super) fn begin_epoch(&mut self, epoch: Epoch) {
         self.epoch = epoch;
     }
 

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use tokio::sync::oneshot;
 
 use apograph_format::{
-    Entry, EntryKind, EpochFacts, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey, SignedDigest,
-    SourcePoint,
+    Entry, EntryKind, Epoch, EpochFacts, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey,
+    SignedDigest, SourcePoint,
 };
 
 use super::Database;
@@ -82,7 +82,7 @@ impl Worker {
         for entry in entries {
             verified.push(self.verify(partition, entry)?);
         }
-        let epochs: Vec<(u64, EpochFacts)> = entries
+        let epochs: Vec<(Epoch, EpochFacts)> = entries
             .iter()
             .zip(&verified)
             .filter_map(|(entry, facts)| match facts {

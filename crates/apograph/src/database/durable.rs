@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use apograph_format::{PartitionId, Position, ServerKey, Timestamp, Token, View};
+use apograph_format::{Epoch, PartitionId, Position, ServerKey, Timestamp, Token, View};
 
 use super::Database;
 use super::roles::EpochStart;
@@ -13,7 +13,7 @@ use crate::status::ServerIdentity;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Durable {
     /// Epoch of the history.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Everything that was committed up to here is complete in all partitions.
     pub up_to: Timestamp,
     /// Where every journal ends, and how many entry bytes were ever appended to it.
@@ -31,7 +31,7 @@ pub enum Fate {
     /// A later epoch began without it: it is an orphan.
     CutOff {
         /// Which epoch.
-        epoch: u64,
+        epoch: Epoch,
         /// Who began it.
         primary: ServerIdentity,
     },
@@ -77,16 +77,19 @@ impl Database {
 
     /// What became of a write of this server, as far as it knows of other epochs.
     pub fn fate(&self, token: Token) -> Fate {
-        let is_later = |start: &&EpochStart| start.epoch > token.epoch;
-        let later: Vec<EpochStart> = self.shared.file().epochs.iter().filter(is_later).cloned().collect();
+        let file = self.shared.file();
+        let cut_by = file.cut_by(token.epoch, token.timestamp);
+        if let Some(start) = cut_by.and_then(|epoch| file.epochs.iter().find(|start| start.epoch == epoch)) {
+            return Fate::CutOff { epoch: start.epoch, primary: start.primary.clone() };
+        }
+        let is_later = |start: &&EpochStart| start.epoch > token.epoch && start.base >= token.timestamp;
         let mut by: Vec<ServerIdentity> = Vec::new();
-        for start in later {
-            if start.base < token.timestamp {
-                return Fate::CutOff { epoch: start.epoch, primary: start.primary };
-            }
-            let is_other = start.primary.key != self.shared.server.key;
-            if is_other && !by.iter().any(|known| known.key == start.primary.key) {
-                by.push(start.primary);
+        for EpochStart { primary, epoch, base, .. } in file.epochs.iter().filter(is_later) {
+            // One beside the history that counts may have it, and does not help.
+            let is_part = file.cut_by(*epoch, *base).is_none();
+            let is_other = primary.key != self.shared.server.key;
+            if is_part && is_other && !by.iter().any(|known| known.key == primary.key) {
+                by.push(primary.clone());
             }
         }
         Fate::Kept { by }

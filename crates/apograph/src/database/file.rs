@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, DigestKey, Partitioning, TreeShape, View};
+use apograph_format::{DatabaseId, DigestKey, Epoch, Partitioning, TreeShape, View};
 use apograph_store::TreeSettings;
 
 use super::Handshake;
@@ -31,7 +31,7 @@ pub struct DatabaseFile {
     pub primary: ServerIdentity,
     /// The highest epoch that this server ever heard of.
     #[serde(default = "first_epoch")]
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Who began which epoch, oldest first, as far as this server knows.
     #[serde(default)]
     pub epochs: Vec<EpochStart>,
@@ -46,9 +46,9 @@ pub struct DatabaseFile {
     pub rival: Option<ServerIdentity>,
 }
 
-/// Epoch of a new database.
-fn first_epoch() -> u64 {
-    1
+/// Of files that were written before epochs were remembered.
+fn first_epoch() -> Epoch {
+    Epoch::FIRST
 }
 
 impl DatabaseFile {
@@ -68,7 +68,7 @@ impl DatabaseFile {
             partitions: Partitioning::new(settings.partitions)?,
             role: Role::Primary,
             digest_keys: View::ALL.map(key).to_vec(),
-            epoch: first_epoch(),
+            epoch: Epoch::FIRST,
             epochs: vec![EpochStart::first(&primary)],
             primary,
             promoting: None,

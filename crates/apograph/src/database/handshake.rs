@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, Timestamp, View};
+use apograph_format::{DatabaseId, Epoch, Timestamp, View};
 use apograph_replication::versions::Versions;
 
 use super::Database;
@@ -26,7 +26,7 @@ pub struct Handshake {
     /// How many partitions it has.
     pub partitions: u16,
     /// Epoch of its history.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The view that was asked for.
     pub view: View,
     /// Keys of the hash trees that the copy may keep, in hex, by view.
@@ -47,13 +47,15 @@ pub struct Handshake {
 
 impl Handshake {
     /// The highest epoch that the source knows of.
-    pub fn seen(&self) -> u64 {
+    pub fn seen(&self) -> Epoch {
         self.epochs.iter().map(|start| start.epoch).max().unwrap_or_default().max(self.epoch)
     }
 
     pub(super) fn known_epochs(&self) -> Vec<EpochStart> {
         match self.epochs.is_empty() {
-            true => vec![EpochStart { epoch: self.epoch.max(1), ..EpochStart::first(&self.primary) }],
+            true => {
+                vec![EpochStart { epoch: self.epoch.max(Epoch::FIRST), ..EpochStart::first(&self.primary) }]
+            }
             false => self.epochs.clone(),
         }
     }

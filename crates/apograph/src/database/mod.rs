@@ -36,7 +36,7 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::{oneshot, watch};
 
-use apograph_format::{DatabaseId, Partitioning, Timestamp, View};
+use apograph_format::{DatabaseId, Epoch, Partitioning, Timestamp, View};
 
 use crate::Role;
 use crate::error::CommitError;
@@ -101,7 +101,7 @@ impl Database {
     }
 
     /// Epoch of its history.
-    pub fn epoch(&self) -> u64 {
+    pub fn epoch(&self) -> Epoch {
         self.shared.epoch()
     }
 

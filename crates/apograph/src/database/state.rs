@@ -10,7 +10,8 @@ use ed25519_dalek::SigningKey;
 use tokio::sync::watch;
 
 use apograph_format::{
-    DatabaseId, Entry, EntryKind, PartitionId, Partitioning, Position, SourcePoint, Timestamp, Uri, View,
+    DatabaseId, Entry, EntryKind, Epoch, PartitionId, Partitioning, Position, SourcePoint, Timestamp, Uri,
+    View,
 };
 use apograph_journal::JournalReader;
 use apograph_store::{Store, StoreError};
@@ -101,7 +102,8 @@ impl Shared {
     ) -> Shared {
         let count = stores.len();
         let visible = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
-        let epoch = journals.iter().map(|journal| journal.end().epoch).max().unwrap_or_default().max(1);
+        let epoch =
+            journals.iter().map(|journal| journal.end().epoch).max().unwrap_or_default().max(Epoch::FIRST);
         let proofs = stores.iter().map(|store| store.progress().checkpoint).collect();
         let of_store =
             |store: &Arc<Store>| store.progress().source.map(|position| SourcePoint { position, entries: 0 });
@@ -120,7 +122,7 @@ impl Shared {
             spool: path.join("spool"),
             path,
             visible: watch::Sender::new(visible),
-            epoch: AtomicU64::new(epoch),
+            epoch: AtomicU64::new(epoch.bits()),
             appended: (0..count).map(|_| AtomicU64::new(0)).collect(),
             health: Mutex::new(Health { proofs, sources, ..Health::default() }),
             generation: AtomicU64::new(0),
@@ -161,8 +163,13 @@ impl Shared {
         self.file().role
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch::from_bits(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// The history here goes on in this epoch. It never goes back.
+    pub(super) fn entered(&self, epoch: Epoch) {
+        self.epoch.fetch_max(epoch.bits(), Ordering::AcqRel);
     }
 
     pub(crate) fn visible(&self) -> Timestamp {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use apograph_format::Token;
+use apograph_format::{Epoch, Token};
 
 use super::Database;
 use crate::error::{CommitError, WaitError};
@@ -53,13 +53,14 @@ impl Database {
     ) -> Result<(), WaitError> {
         let other = || WaitError::OtherHistory { asked: token, epoch: self.epoch() };
         let is_cut = || self.shared.file().is_cut(token.epoch, token.timestamp);
-        if token.epoch == 0 || is_cut() {
+        if token.epoch == Epoch::NONE || is_cut() {
             return Err(other());
         }
-        // A server that lags behind a promotion has not heard of that epoch yet, and what is visible here may be a time of
-        // an older epoch still.
+        // A server that lags behind a promotion has not heard of that epoch yet, or has not left a history that it cut off:
+        // what is visible here is a time of another history then.
         let mut visible = self.watch_visible();
-        let reached = visible.wait_for(|visible| *visible >= token.timestamp && token.epoch <= self.epoch());
+        let is_here = || self.shared.file().is_before(token.epoch, token.timestamp, self.epoch());
+        let reached = visible.wait_for(|visible| *visible >= token.timestamp && is_here());
         let mut reached = std::pin::pin!(reached);
         let mut timer = std::pin::pin!(timer);
         let is_there = std::future::poll_fn(|context| match reached.as_mut().poll(context) {

@@ -251,7 +251,7 @@ impl Worker {
                 self.applier.position(partition).filter(|at| at.sequence > journal.acknowledged().sequence);
             if let Some(position) = position {
                 journal.acknowledge(&position).map_err(|error| chain(&error))?;
-                self.shared.epoch.fetch_max(position.epoch, Ordering::AcqRel);
+                self.shared.entered(position.epoch);
             }
         }
         if applied > self.shared.visible() {

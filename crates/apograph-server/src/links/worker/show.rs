@@ -7,7 +7,7 @@ use apograph_client::Client;
 use apograph_client::types::{
     LinkDirection, LinkForecast, LinkLag, LinkPeer, LinkProgress, LinkProof, LinkStatus,
 };
-use apograph_format::Timestamp;
+use apograph_format::{Epoch, Timestamp};
 use apograph_replication::lag::Own;
 use apograph_replication::link::{Event, State};
 use apograph_replication::sync::{Phase, SyncProgress};
@@ -65,7 +65,7 @@ impl Worker {
         };
         let server = shape::identity(self.app.folder.identity());
         let newest = self.database.as_ref().and_then(|database| database.epochs().pop());
-        let newest = newest.filter(|start| start.epoch > 1).map(shape::epoch);
+        let newest = newest.filter(|start| start.epoch > Epoch::FIRST).map(shape::epoch);
         let report = report::report(server, status, shown, newest, &self.app.versions);
         let takeover = self.takeover(&client);
         let (shutdown, forecasts) = (self.app.shutdown.clone(), self.forecast.0.clone());

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use apograph_format::{Position, Timestamp};
+use apograph_format::{Position, Right, Timestamp};
 
 use super::super::worker::Worker;
 use super::{Database, Handover, RETRY_AFTER, RoleError};
@@ -104,16 +104,19 @@ impl Worker {
         if !self.shared.knows(&to.key) {
             return Err(RoleError::UnknownServer { name: to.name, key: to.key });
         }
-        let epoch = self.shared.file().epoch.max(self.shared.epoch()) + 1;
+        let seen = self.shared.file().epoch.max(self.shared.epoch());
+        let epoch =
+            seen.next(&self.shared.server.key, Right::Given).ok_or(RoleError::NoEpochLeft { seen })?;
+        let previous = Some(self.shared.epoch());
         let base = self.applier.applied();
         let handover = Handover { to, epoch, base, positions: reached.to_vec() };
         let given = handover.clone();
         self.shared.change_file(|file| {
             file.role = Role::Replica;
-            file.note(super::EpochStart { epoch, base, primary: given.to.clone() });
+            file.note(super::EpochStart { epoch, previous, base, primary: given.to.clone() });
             file.handover = Some(given);
         })?;
-        tracing::warn!(database = %self.shared.name, to = %handover.to.name, epoch, "stepped down");
+        tracing::warn!(database = %self.shared.name, to = %handover.to.name, %epoch, "stepped down");
         self.hold = None;
         self.refuse_kept(|| CommitError::Held { retry_after: RETRY_AFTER });
         Ok(handover)

@@ -3,11 +3,11 @@
 //! A name and a key are believed if a server document of the database says them, or if they were a primary's before: both
 //! came through a chain that a trusted primary signed. Anybody else may say what he likes.
 
-use apograph_format::{EpochFacts, ServerKey};
+use apograph_format::{Epoch, EpochFacts, Right, ServerKey};
 
 use super::super::state::Shared;
 use super::super::worker::Worker;
-use super::{Database, EpochStart, RoleError};
+use super::{Database, EpochStart, Promote, RoleError};
 use crate::Role;
 use crate::error::TakeError;
 use crate::status::ServerIdentity;
@@ -72,6 +72,11 @@ impl Worker {
         epochs.sort_by_key(|start| start.epoch);
         let mut unknown = None;
         for start in epochs {
+            if !self.may_be_decided(start.epoch, start.previous, &start.primary.key) {
+                let EpochStart { epoch, primary: ServerIdentity { name, key, .. }, .. } = start;
+                unknown = Some(RoleError::NotItsEpoch { epoch, name, key });
+                continue;
+            }
             let (known, is_news) = {
                 let file = self.shared.file();
                 let known = file.epochs.iter().find(|known| known.epoch == start.epoch).cloned();
@@ -80,8 +85,16 @@ impl Worker {
             match known {
                 Some(known) if known.primary.key == start.primary.key => {}
                 Some(_) => self.rival(start)?,
+                None if self.was_never_begun(&start) => {
+                    let reason =
+                        format!("epoch {} was given to this server, which was primary already", start.epoch);
+                    let order = Promote { reason, force: true, handover: None };
+                    self.promote(order, Some(start.epoch))?;
+                }
                 None if self.shared.knows(&start.primary.key) => {
+                    let epoch = start.epoch;
                     self.shared.change_file(|file| file.note(start))?;
+                    self.tell_of_rivals(epoch);
                     if is_news {
                         self.epoch_rose()?;
                     }
@@ -93,6 +106,45 @@ impl Worker {
             }
         }
         unknown.map_or(Ok(()), Err)
+    }
+
+    /// Is the mark of an epoch the one of who decided it: its primary, or the primary before it?
+    fn may_be_decided(&self, epoch: Epoch, previous: Option<Epoch>, primary: &ServerKey) -> bool {
+        if epoch.right() == Some(Right::Taken) {
+            return epoch.may_be_by(primary);
+        }
+        let file = self.shared.file();
+        let before = file.epochs.iter().find(|start| Some(start.epoch) == previous);
+        before.is_none_or(|before| epoch.may_be_by(&before.primary.key))
+    }
+
+    /// An epoch of this primary that is above the one it is in: the former primary stepped down for it, and it was promoted before it
+    /// heard of that. Nobody else may begin it, and this server does not any more.
+    fn was_never_begun(&self, start: &EpochStart) -> bool {
+        self.shared.role() == Role::Primary
+            && start.primary.key == self.shared.server.key
+            && start.epoch > self.shared.file().epoch
+    }
+
+    /// Two servers began epochs of one number, because neither knew of the other. Every server orders them alike, so one of them goes on;
+    /// somebody should know.
+    fn tell_of_rivals(&self, epoch: Epoch) {
+        let (known, other) = {
+            let file = self.shared.file();
+            let known = file.epochs.iter().find(|start| start.epoch == epoch).cloned();
+            (known, file.rival_of(epoch).cloned())
+        };
+        let (Some(known), Some(other)) = (known, other) else { return };
+        if known.primary.key == other.primary.key {
+            return;
+        }
+        let (goes_on, ends) = if known.epoch > other.epoch { (known, other) } else { (other, known) };
+        self.shared.alarm(format!(
+            "two servers began an epoch of the number {}: {} ({}) and {} ({}); the history of {} goes on, what {} wrote in its own becomes orphans \
+             there",
+            epoch.number(), goes_on.primary.name, goes_on.epoch, ends.primary.name, ends.epoch,
+            goes_on.primary.name, ends.primary.name,
+        ));
     }
 
     /// A higher epoch is known: what is here of it, and what must go.
@@ -144,10 +196,20 @@ impl Worker {
     }
 
     /// An `epoch` entry arrived: is its primary one that may be?
-    pub(in crate::database) fn verify_epoch(&self, epoch: u64, facts: &EpochFacts) -> Result<(), TakeError> {
+    pub(in crate::database) fn verify_epoch(
+        &self,
+        epoch: Epoch,
+        facts: &EpochFacts,
+    ) -> Result<(), TakeError> {
         let refused = |reason: String| TakeError::Refused { reason };
         if epoch <= facts.previous_epoch {
             return Err(refused(format!("epoch {epoch} does not follow epoch {}", facts.previous_epoch)));
+        }
+        if !self.may_be_decided(epoch, Some(facts.previous_epoch), &facts.primary) {
+            return Err(refused(format!(
+                "epoch {epoch} has another mark than its primary {}",
+                facts.primary
+            )));
         }
         let known = self.shared.file().epochs.iter().find(|known| known.epoch == epoch).cloned();
         match known {
@@ -162,11 +224,13 @@ impl Worker {
     }
 
     /// It is appended, and about to be synced.
-    pub(in crate::database) fn note_epoch(&self, epoch: u64, facts: &EpochFacts) -> Result<(), String> {
+    pub(in crate::database) fn note_epoch(&self, epoch: Epoch, facts: &EpochFacts) -> Result<(), String> {
         let is_known = {
             let file = self.shared.file();
             let start = file.epochs.iter().find(|known| known.epoch == epoch);
-            start.is_some_and(|start| start.base == facts.base) && file.handover.is_none()
+            let is_same =
+                |start: &EpochStart| start.base == facts.base && start.previous == Some(facts.previous_epoch);
+            start.is_some_and(is_same) && file.handover.is_none()
         };
         if is_known {
             return Ok(());
@@ -176,7 +240,12 @@ impl Worker {
             let known = file.epochs.iter().find(|known| known.epoch == epoch);
             let primary = primary.or_else(|| known.map(|known| known.primary.clone()));
             let unnamed = ServerIdentity { name: facts.primary.to_string(), key: facts.primary, url: None };
-            file.note(EpochStart { epoch, base: facts.base, primary: primary.unwrap_or(unnamed) });
+            file.note(EpochStart {
+                epoch,
+                previous: Some(facts.previous_epoch),
+                base: facts.base,
+                primary: primary.unwrap_or(unnamed),
+            });
             file.handover.take_if(|handover| handover.epoch <= epoch);
         });
         noted.map_err(|error| super::super::worker::chain(&error))

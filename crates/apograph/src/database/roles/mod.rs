@@ -18,7 +18,8 @@ mod servers;
 use serde::{Deserialize, Serialize};
 
 use apograph_format::seeded::{self, Seeded};
-use apograph_format::{PartitionId, Position, ServerKey, Timestamp};
+use apograph_format::{Epoch, PartitionId, Position, ServerKey, Timestamp};
+use apograph_replication::epochs::{self, Beginning};
 
 use super::synchronize::SyncError;
 use super::{Database, Shared};
@@ -45,7 +46,10 @@ pub(super) const RETRY_AFTER: std::time::Duration = std::time::Duration::from_mi
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochStart {
     /// Which epoch.
-    pub epoch: u64,
+    pub epoch: Epoch,
+    /// The one whose history it goes on with; none for the first one, and where it was not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Epoch>,
     /// The last commit timestamp of the history it goes on with: what older epochs wrote after it is cut off.
     pub base: Timestamp,
     /// The primary that began it, whose signatures count in it.
@@ -56,9 +60,9 @@ pub struct EpochStart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promoting {
     /// The epoch that begins.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The one that ends.
-    pub previous_epoch: u64,
+    pub previous_epoch: Epoch,
     /// Why.
     pub reason: String,
 }
@@ -69,7 +73,7 @@ pub struct Handover {
     /// Who may begin it.
     pub to: ServerIdentity,
     /// Which epoch.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The last commit timestamp before it.
     pub base: Timestamp,
     /// Where every partition ends before it.
@@ -113,9 +117,25 @@ pub enum RoleError {
     #[error("epoch {epoch} cannot begin: epoch {seen} is known already")]
     LowerEpoch {
         /// The epoch.
-        epoch: u64,
+        epoch: Epoch,
         /// The highest one known.
-        seen: u64,
+        seen: Epoch,
+    },
+    /// An epoch with another server's mark.
+    #[error("epoch {epoch} cannot have been begun by {name} ({key}): it has another server's mark")]
+    NotItsEpoch {
+        /// The epoch.
+        epoch: Epoch,
+        /// Who is said to have begun it.
+        name: String,
+        /// Its key.
+        key: ServerKey,
+    },
+    /// All numbers of epochs are used up.
+    #[error("no epoch is left after {seen}")]
+    NoEpochLeft {
+        /// The highest one known.
+        seen: Epoch,
     },
     /// A right that was given to another server.
     #[error("the role was handed over to {to}, not to this server")]
@@ -169,19 +189,53 @@ impl From<SyncError> for RoleError {
 impl EpochStart {
     /// The beginning of a new database.
     pub(super) fn first(primary: &ServerIdentity) -> EpochStart {
-        EpochStart { epoch: 1, base: Timestamp::ZERO, primary: primary.clone() }
+        EpochStart { epoch: Epoch::FIRST, previous: None, base: Timestamp::ZERO, primary: primary.clone() }
     }
 }
 
 /// Who began which epoch.
 impl super::DatabaseFile {
+    /// Which later epoch cut off what was written in `epoch` at `at`, if one did.
+    pub(super) fn cut_by(&self, epoch: Epoch, at: Timestamp) -> Option<Epoch> {
+        epochs::cut_by(self.beginnings(), epoch, at)
+    }
+
     /// Did a later epoch cut off what was written in `epoch` at `at`?
-    pub(super) fn is_cut(&self, epoch: u64, at: Timestamp) -> bool {
-        self.epochs.iter().any(|start| start.epoch > epoch && at > start.base)
+    pub(super) fn is_cut(&self, epoch: Epoch, at: Timestamp) -> bool {
+        self.cut_by(epoch, at).is_some()
+    }
+
+    /// Is this a part of the history that leads to `highest`?
+    pub(super) fn is_before(&self, epoch: Epoch, at: Timestamp, highest: Epoch) -> bool {
+        let way = self.beginnings().skip_while(|start| start.epoch > highest);
+        epoch <= highest && epochs::cut_by(way, epoch, at).is_none()
+    }
+
+    /// The last commit timestamp before what was cut off parted from the history here.
+    pub(super) fn parted_at(&self, epoch: Epoch, at: Timestamp) -> Option<Timestamp> {
+        epochs::parted_at(self.beginnings(), epoch, at)
+    }
+
+    /// In which epoch something was written that is part of the history here.
+    pub(super) fn epoch_at(&self, at: Timestamp) -> Epoch {
+        epochs::epoch_at(self.beginnings(), at).unwrap_or(Epoch::FIRST)
+    }
+
+    /// Another beginning of the same number.
+    pub(super) fn rival_of(&self, epoch: Epoch) -> Option<&EpochStart> {
+        self.epochs.iter().find(|start| start.epoch.number() == epoch.number() && start.epoch != epoch)
+    }
+
+    fn beginnings(&self) -> impl Iterator<Item = Beginning> + Clone + '_ {
+        self.epochs.iter().rev().map(|start| Beginning {
+            epoch: start.epoch,
+            previous: start.previous,
+            base: start.base,
+        })
     }
 
     /// The primary of an epoch.
-    pub(super) fn primary_of(&self, epoch: u64) -> Option<&ServerIdentity> {
+    pub(super) fn primary_of(&self, epoch: Epoch) -> Option<&ServerIdentity> {
         let of = self.epochs.iter().rev().find(|start| start.epoch <= epoch).or(self.epochs.first());
         of.map(|start| &start.primary)
     }
@@ -251,7 +305,7 @@ impl Database {
     }
 
     /// The highest epoch that this server ever heard of.
-    pub fn epoch_seen(&self) -> u64 {
+    pub fn epoch_seen(&self) -> Epoch {
         self.shared.file().epoch
     }
 

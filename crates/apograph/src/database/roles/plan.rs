@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{Facts, PartitionId, Position, Timestamp, Uri, View};
+use apograph_format::{Epoch, Facts, PartitionId, Position, ServerKey, Timestamp, Uri, View};
 use apograph_journal::Journal;
 
 use super::super::worker::{Worker, chain};
@@ -21,9 +21,9 @@ pub struct PromotionPlan {
     /// What this server is now.
     pub role: Role,
     /// Epoch of its history.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The epoch that would begin.
-    pub next_epoch: u64,
+    pub next_epoch: Epoch,
     /// The primary that it would replace.
     pub primary: ServerIdentity,
     /// The new history would begin here: everything up to this timestamp is complete in all partitions.
@@ -80,7 +80,7 @@ pub enum Block {
     #[error("it is the primary of epoch {epoch} already")]
     Primary {
         /// Of which epoch.
-        epoch: u64,
+        epoch: Epoch,
     },
     /// The database stopped.
     #[error("the database stopped: {reason}")]
@@ -118,15 +118,25 @@ pub enum Block {
         /// Sequence of its end.
         found: u64,
     },
+    /// No server document here names this server: other servers would not believe it.
+    #[error(
+        "no server document here names {name} ({key}), so other servers would not believe it: let it follow until its primary has named it"
+    )]
+    Unnamed {
+        /// Its name.
+        name: String,
+        /// Its key.
+        key: ServerKey,
+    },
     /// A later epoch began elsewhere, and this copy has nothing of it.
     #[error(
         "{primary} began epoch {seen}, and this copy is of epoch {epoch}: what was written since then would be lost"
     )]
     LaterEpoch {
         /// The highest epoch known.
-        seen: u64,
+        seen: Epoch,
         /// Epoch of the journals here.
-        epoch: u64,
+        epoch: Epoch,
         /// Who began it.
         primary: String,
     },
@@ -144,13 +154,14 @@ impl Block {
             Block::Damaged { .. } => "damaged",
             Block::Incomplete => "incomplete",
             Block::Shorter { .. } => "shorter",
+            Block::Unnamed { .. } => "unnamed",
             Block::LaterEpoch { .. } => "later-epoch",
         }
     }
 
     /// May an administrator decide against it?
     pub fn may_be_forced(&self) -> bool {
-        matches!(self, Block::LaterEpoch { .. })
+        matches!(self, Block::LaterEpoch { .. } | Block::Unnamed { .. })
     }
 }
 
@@ -183,7 +194,7 @@ impl Worker {
         Ok(PromotionPlan {
             role: file.role,
             epoch: self.shared.epoch(),
-            next_epoch: file.epoch.max(self.shared.epoch()) + 1,
+            next_epoch: self.next_epoch(Epoch::NONE)?,
             primary: file.primary,
             base: self.applier.applied(),
             partitions,
@@ -219,6 +230,10 @@ impl Worker {
         }
         if shared.sync_outcome().is_some_and(|outcome| !outcome.is_whole()) {
             blocks.push(Block::Incomplete);
+        }
+        let me = &shared.server;
+        if file.role != Role::Staging && !shared.knows(&me.key) {
+            blocks.push(Block::Unnamed { name: me.name.clone(), key: me.key });
         }
         // Who handed over has everything that was written in its epoch; so has whom it was handed to, at its base.
         let is_mine = file.epochs.last().is_some_and(|start| {

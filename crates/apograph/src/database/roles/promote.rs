@@ -7,14 +7,14 @@
 
 use std::sync::atomic::Ordering;
 
-use apograph_format::{EpochFacts, Facts, PartitionId, Position, Published, Timestamp};
+use apograph_format::{Epoch, EpochFacts, Facts, PartitionId, Position, Published, Right, Timestamp};
 use apograph_journal::Journal;
 
 use super::super::applier::Applier;
 use super::super::committer::{Committer, Stamp};
 use super::super::state::now_us;
 use super::super::worker::{JournalFailure, Worker, chain};
-use super::{CutTransaction, Database, EpochStart, Handover, Promoting, RoleError};
+use super::{Block, CutTransaction, Database, EpochStart, Handover, Promoting, RoleError};
 use crate::Role;
 
 /// Bytes of a reason that go into the journal.
@@ -35,7 +35,7 @@ pub struct Promote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promoted {
     /// The epoch that began.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The last timestamp of the history it goes on with.
     pub base: Timestamp,
     /// What was cut, oldest first; the list is bounded.
@@ -48,14 +48,16 @@ impl Database {
     /// This server becomes the primary. Blocks; durable on return, and other servers can follow. A crash on the way
     /// leaves the old role, or the next start finishes it.
     pub fn promote(&self, order: Promote) -> Result<Promoted, RoleError> {
-        let promoted = self.on_worker(move |worker| worker.promote(order))??;
+        let promoted = self.on_worker(move |worker| worker.promote(order, None))??;
         self.announce(&self.shared.server)?;
         Ok(promoted)
     }
 }
 
 impl Worker {
-    fn promote(&mut self, order: Promote) -> Result<Promoted, RoleError> {
+    /// `above`: this primary was given an epoch that it did not begin, because it had been promoted before it heard of that. It goes on
+    /// in one above it, and nobody ever begins the other.
+    pub(super) fn promote(&mut self, order: Promote, above: Option<Epoch>) -> Result<Promoted, RoleError> {
         let plan = self.plan_promotion()?;
         let (base, mut epoch) = (plan.base, plan.next_epoch);
         let mut blocks = plan.blocks;
@@ -65,13 +67,18 @@ impl Worker {
             // The right was given for exactly the epoch that is said to have begun.
             blocks.retain(|block| !block.may_be_forced());
         }
+        if let Some(above) = above {
+            epoch = self.next_epoch(above)?;
+            blocks.retain(|block| !matches!(block, Block::Primary { .. }));
+        }
         blocks.retain(|block| !(order.force && block.may_be_forced()));
         if !blocks.is_empty() {
             return Err(RoleError::Blocked { blocks });
         }
         let mut reason = order.reason;
         reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
-        let promoting = Promoting { epoch, previous_epoch: self.shared.epoch(), reason };
+        let previous = self.shared.epoch();
+        let promoting = Promoting { epoch, previous_epoch: previous, reason };
         let me = self.shared.server.clone();
         let decided = promoting.clone();
         self.shared.change_file(|file| {
@@ -79,14 +86,20 @@ impl Worker {
             file.handover = None;
             file.rival = None;
             file.promoting = Some(decided);
-            file.note(EpochStart { epoch, base, primary: me });
+            file.note(EpochStart { epoch, previous: Some(previous), base, primary: me });
         })?;
         if let Err(reason) = self.finish_promotion(&promoting) {
             self.shared.stop(format!("a promotion could not be finished, the next start does: {reason}"));
             return Err(RoleError::Stopped { reason });
         }
-        tracing::warn!(database = %self.shared.name, epoch, base = %base, "this server is the primary now");
+        tracing::warn!(database = %self.shared.name, %epoch, base = %base, "this server is the primary now");
         Ok(Promoted { epoch, base, cut: plan.cut, cut_total: plan.cut_total })
+    }
+
+    /// The epoch that this server begins by itself, above all that it heard of, and above this one.
+    pub(super) fn next_epoch(&self, above: Epoch) -> Result<Epoch, RoleError> {
+        let seen = self.shared.file().epoch.max(self.shared.epoch()).max(above);
+        seen.next(&self.shared.server.key, Right::Taken).ok_or(RoleError::NoEpochLeft { seen })
     }
 
     /// Was it given to this server, is it still good, and is this server where it has to be?
@@ -100,7 +113,8 @@ impl Worker {
                 .epochs
                 .iter()
                 .any(|start| start.epoch == handover.epoch && start.primary.key == self.shared.server.key);
-            (if is_known && file.epoch == handover.epoch { 0 } else { file.epoch }, self.shared.epoch())
+            let seen = if is_known && file.epoch == handover.epoch { Epoch::NONE } else { file.epoch };
+            (seen, self.shared.epoch())
         };
         let seen = seen.max(own);
         if seen >= handover.epoch {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use apograph_format::{Kind, Properties, ServerKey, State, Uri};
+use apograph_format::{Epoch, Kind, Properties, ServerKey, State, Uri};
 
 use super::super::state::Shared;
 use super::{Database, RoleError};
@@ -97,7 +97,7 @@ impl Database {
         if known.is_some_and(|known| !known.is_of(&server.key)) || server.key == self.shared.server.key {
             return Err(RoleError::NameTaken { name: server.name.clone() });
         }
-        let document = (uri, describe(server, role, 1));
+        let document = (uri, describe(server, role, Epoch::FIRST));
         self.write_servers(vec![document], &self.shared.server.name, "a copy of the database")
     }
 
@@ -134,10 +134,10 @@ impl Database {
     }
 }
 
-fn describe(server: &ServerIdentity, role: Role, epoch: u64) -> Value {
+fn describe(server: &ServerIdentity, role: Role, epoch: Epoch) -> Value {
     let mut properties =
         json!({ "key": server.key, "name": server.name, "role": role.to_string(), "url": server.url });
-    if let Some(properties) = properties.as_object_mut().filter(|_| epoch > 1) {
+    if let Some(properties) = properties.as_object_mut().filter(|_| epoch > Epoch::FIRST) {
         properties.insert("epoch".to_owned(), json!(epoch));
     }
     properties

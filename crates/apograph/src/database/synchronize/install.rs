@@ -84,7 +84,7 @@ impl crate::database::Shared {
         }
         for (of, appended) in snapshot.partitions.iter().zip(&self.appended) {
             appended.store(of.journal_bytes, Ordering::Release);
-            self.epoch.fetch_max(of.position.epoch, Ordering::AcqRel);
+            self.entered(of.position.epoch);
         }
         self.visible.send_replace(snapshot.at);
     }

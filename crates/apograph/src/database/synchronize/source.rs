@@ -293,7 +293,7 @@ fn derived_beginning(
     partition: PartitionId,
     source: Position,
 ) -> Position {
-    let (epoch, sequence) = (source.epoch.to_le_bytes(), source.sequence.to_le_bytes());
+    let (epoch, sequence) = (source.epoch.bits().to_le_bytes(), source.sequence.to_le_bytes());
     let pieces: [&[u8]; 5] =
         [database.as_bytes(), &partition.0.to_le_bytes(), &epoch, &sequence, &source.hash.0];
     Position { hash: Hash::derive("apograph 2026 synchronized beginning", &pieces), ..source }

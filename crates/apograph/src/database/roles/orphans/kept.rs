@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use apograph_format::{Entry, Facts, Hash, PartitionId, Position, Timestamp, Token, Uri};
+use apograph_format::{Entry, Epoch, Facts, Hash, PartitionId, Position, Timestamp, Token, Uri};
 use apograph_journal::{Entries, JournalReader};
 use serde::{Deserialize, Serialize};
 
@@ -234,12 +234,9 @@ impl KeptOrphans {
         }
     }
 
-    /// The last timestamp before what cut it off.
+    /// The last timestamp of its history that is one of the history that cut it off, too.
     fn base_of(&self, token: Token) -> Option<Timestamp> {
-        let file = self.database.shared.file();
-        let cut =
-            |start: &&super::super::EpochStart| start.epoch > token.epoch && token.timestamp > start.base;
-        file.epochs.iter().filter(cut).map(|start| start.base).min()
+        self.database.shared.file().parted_at(token.epoch, token.timestamp)
     }
 
     fn open(&mut self, set: Vec<(PartitionId, PathBuf)>) -> Result<(), OrphanError> {
@@ -247,7 +244,7 @@ impl KeptOrphans {
         self.heads.clear();
         let lowest = {
             let file = self.database.shared.file();
-            file.epochs.iter().filter(|start| start.epoch > 1).map(|start| start.base).min()
+            file.epochs.iter().filter(|start| start.epoch > Epoch::FIRST).map(|start| start.base).min()
         };
         let Some(lowest) = lowest else { return Ok(()) };
         for (partition, path) in set {
@@ -313,7 +310,7 @@ impl Parts {
 }
 
 impl Lane {
-    fn at(&self) -> Option<(Timestamp, u64)> {
+    fn at(&self) -> Option<(Timestamp, Epoch)> {
         self.next.as_ref().map(|(_, entry)| of(entry))
     }
 
@@ -337,6 +334,6 @@ impl Lane {
     }
 }
 
-fn of(entry: &Entry) -> (Timestamp, u64) {
+fn of(entry: &Entry) -> (Timestamp, Epoch) {
     (entry.header().timestamp, entry.header().epoch)
 }

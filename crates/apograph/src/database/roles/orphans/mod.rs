@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use apograph_format::{
-    Entry, Facts, Hash, Operation, PartitionId, Timestamp, Token, TransactionFacts, Uri, Version, VersionRef,
+    Entry, Epoch, Facts, Hash, Operation, PartitionId, Timestamp, Token, TransactionFacts, Uri, Version,
+    VersionRef,
 };
 use apograph_journal::JournalReader;
 
@@ -244,7 +245,7 @@ impl Database {
     ) -> Result<(), OrphanError> {
         let file = self.shared.file().clone();
         // No epoch cut off anything before the lowest base.
-        let bases = file.epochs.iter().filter(|start| start.epoch > 1).map(|start| start.base);
+        let bases = file.epochs.iter().filter(|start| start.epoch > Epoch::FIRST).map(|start| start.base);
         let Some(first) = bases.min() else { return Ok(()) };
         let since = Timestamp(first.max(after).0.saturating_add(1));
         for (_, partition, folder) in self.forks()? {

@@ -107,9 +107,7 @@ impl Database {
     fn brought_back(&self, mark: &str) -> Result<Option<Token>, ReadError> {
         let found = newest_cursor_at(&self.shared.stores, mark, self.visible())?;
         let Some((timestamp, _)) = found else { return Ok(None) };
-        let file = self.shared.file();
-        let of = file.epochs.iter().rev().find(|start| start.base < timestamp);
-        Ok(Some(Token { epoch: of.map_or(1, |start| start.epoch), timestamp }))
+        Ok(Some(Token { epoch: self.shared.file().epoch_at(timestamp), timestamp }))
     }
 }
 
