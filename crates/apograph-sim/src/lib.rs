@@ -15,4 +15,5 @@ pub mod disk;
 pub mod os;
 pub mod random;
 pub mod run;
+pub mod soak;
 pub mod world;

@@ -1,7 +1,9 @@
-//! `apograph-sim run`: simulates servers, one run for each seed. `apograph-sim crash-points`: cuts the power at every
-//! operation.
+//! `apograph-sim run`: simulates servers, one run for each seed; `apograph-sim soak`: for as long as you like.
+//! `apograph-sim crash-points`: cuts the power at every operation.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
+
+mod commands;
 
 use std::process::ExitCode;
 
@@ -21,6 +23,9 @@ enum Command {
     /// Simulate servers, lines and disks, one run for each seed, with everything going wrong that the seed draws; exit
     /// status 1 if a promise was broken
     Run(Run),
+    /// Simulate one seed after the other, for as long as you say, and go on where the last time ended; exit status 1 if a
+    /// promise was broken
+    Soak(commands::Soak),
     /// Put one deliberate fault after the other into the servers, and look how many runs it takes to find it; exit status
     /// 1 if one is not found. Needs the feature `seeded-bugs`
     Bugs(Bugs),
@@ -87,6 +92,7 @@ enum Who {
 fn main() -> ExitCode {
     let is_well = match Arguments::parse().command {
         Command::Run(arguments) => run_seeds(&arguments),
+        Command::Soak(arguments) => arguments.run(),
         Command::Bugs(arguments) => bugs(&arguments),
         Command::CrashPoints(arguments) => crash_points(arguments),
     };

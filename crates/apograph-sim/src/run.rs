@@ -1,7 +1,7 @@
 //! Runs seeds: each in a thread of its own, as many at once as there are processors.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +38,10 @@ pub struct Summary {
     pub settled_us_max: u64,
     /// How long it took.
     pub took: Duration,
+    /// Seeds that were run before one with a lower number came to its end.
+    ahead: BTreeSet<u64>,
+    /// All seeds below were run.
+    pub next: u64,
 }
 
 /// Runs one seed.
@@ -63,8 +67,8 @@ pub fn many(
 ) -> Summary {
     listen_to_panics();
     let begun = Instant::now();
+    let summary = Mutex::new(Summary { next: seeds.start, ..Summary::default() });
     let left = Mutex::new(seeds);
-    let summary = Mutex::new(Summary::default());
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
@@ -91,6 +95,10 @@ pub fn many(
 impl Summary {
     fn take(&mut self, outcome: Outcome) {
         self.seeds += 1;
+        self.ahead.insert(outcome.seed);
+        while self.ahead.remove(&self.next) {
+            self.next += 1;
+        }
         let (all, one) = (&mut self.figures, outcome.figures);
         all.virtual_us += one.virtual_us;
         all.acknowledged += one.acknowledged;

@@ -1,0 +1,5 @@
+//! Commands that have a file of their own.
+
+mod soak;
+
+pub(crate) use soak::Soak;
