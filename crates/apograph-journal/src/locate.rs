@@ -73,24 +73,23 @@ pub(crate) fn locate(shared: &Shared, from: &Position) -> Result<Located, Locate
         }
         (Arc::clone(&slot.segment), slot.bytes, state.generation)
     };
-    let walk = walk_to(segment, limit, from.sequence)?;
+    let walk = walk_to(segment, limit, from.sequence).map_err(|fault| match fault {
+        Fault::Io(failure) => LocateError::Io(failure),
+        Fault::Damaged(damage) => LocateError::Damaged(damage),
+    })?;
     same(from, &walk.place.after)?;
     Ok(Located { walk, generation })
 }
 
-fn walk_to(segment: Arc<Segment>, limit: u64, sequence: u64) -> Result<Walk, LocateError> {
+/// To the end of the entry with this sequence, or to the beginning of the segment behind it.
+pub(crate) fn walk_to(segment: Arc<Segment>, limit: u64, sequence: u64) -> Result<Walk, Fault> {
     let place = segment.place_before(sequence);
     let mut walk = Walk::new(segment, place, limit);
     while walk.place.after.sequence < sequence {
-        match walk.next_header() {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                let (expected, found) = (sequence, walk.place.offset);
-                let error = apograph_format::EntryError::Short { sequence, expected, found };
-                return Err(walk.damage(error).into());
-            }
-            Err(Fault::Io(failure)) => return Err(failure.into()),
-            Err(Fault::Damaged(damage)) => return Err(damage.into()),
+        if walk.next_header()?.is_none() {
+            let (expected, found) = (sequence, walk.place.offset);
+            let error = apograph_format::EntryError::Short { sequence, expected, found };
+            return Err(walk.damage(error).into());
         }
     }
     Ok(walk)

@@ -1,6 +1,7 @@
 //! Creating and opening for writing.
 
 use std::fs::{self, TryLockError};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,13 +11,17 @@ use apograph_format::segment::SEGMENT_HEADER_BYTES;
 use crate::acknowledged::{self, Acknowledged, Record};
 use crate::disk::Disk;
 use crate::erasing;
-use crate::error::{Damage, IoFailure};
+use crate::error::{Damage, Fault, IoFailure};
 use crate::folder::{segment_names, segment_path};
 use crate::inspect::{Inspection, Recovery, Repair, inspect};
 use crate::journal::{Journal, OpenSegment};
+use crate::locate::walk_to;
 use crate::options::{Beginning, Identity, Options};
 use crate::shared::{Shared, State};
 use crate::tail::Tail;
+
+/// Bytes that are written again at once.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Why a journal cannot be created.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -154,6 +159,7 @@ impl Journal {
         let open = OpenSegment::of(&disk, &inspection)?;
         // What a killed process wrote and did not sync is in the system's memory, perhaps: durable is what was synced.
         // Older segments were, before this one began.
+        write_again(&disk, &open, inspection.acknowledged.record.position.sequence)?;
         disk.sync(&open.file, &open.segment.path())?;
         disk.sync_folder(dir)?;
         let journal = Journal {
@@ -190,6 +196,30 @@ impl OpenSegment {
             first_timestamp: newest.first_timestamp,
         })
     }
+}
+
+/// Writes the open segment again behind what was acknowledged, and so surely synced. A sync that failed leaves in the
+/// system's memory what is not on the disk, as if it were: no later sync writes that, unless it is written again.
+fn write_again(disk: &Disk, open: &OpenSegment, acknowledged: u64) -> Result<(), OpenError> {
+    let segment = Arc::clone(&open.segment);
+    let path = segment.path();
+    let mut offset = match acknowledged.checked_sub(segment.header.first_sequence()) {
+        None => 0,
+        Some(_) => match walk_to(segment, open.written, acknowledged) {
+            Ok(walk) => walk.place.offset,
+            Err(Fault::Io(failure)) => return Err(failure.into()),
+            Err(Fault::Damaged(damage)) => return Err(damage.into()),
+        },
+    };
+    let mut piece = vec![0; PIECE_BYTES];
+    while offset < open.written {
+        let length = open.written.saturating_sub(offset).min(PIECE_BYTES as u64);
+        let bytes = piece.get_mut(..usize::try_from(length).unwrap_or(PIECE_BYTES)).unwrap_or_default();
+        open.file.read_exact_at(bytes, offset).map_err(IoFailure::of("read", &path))?;
+        disk.write(&open.file, &path, bytes, offset)?;
+        offset += length;
+    }
+    Ok(())
 }
 
 /// Nothing is here, or the beginning of the very same creation.

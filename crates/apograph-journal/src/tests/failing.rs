@@ -31,6 +31,40 @@ fn a_failed_sync_poisons_the_journal_for_good() {
     assert!(open(dir.path()).end().sequence >= 2);
 }
 
+/// The system shows what it did not bring to the disk, and says of the next sync that all is well: it does not try again.
+/// Whoever goes on from there loses it at the next power cut, in the middle of what was acknowledged since.
+#[test]
+fn what_a_failed_sync_did_not_make_durable_is_written_again_by_the_next_start() {
+    for acknowledged in [0, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::default();
+        let mut journal = create(&disk, dir.path());
+        let mut chain = Chain::new();
+        chain.extend(&mut journal, 2, 10);
+        chain.sync(&mut journal);
+        let path = crate::folder::segment_names(dir.path()).unwrap().remove(0).path;
+        let proven = std::fs::metadata(&path).unwrap().len();
+        if acknowledged > 0 {
+            journal.acknowledge(&journal.end()).unwrap();
+        }
+        chain.extend(&mut journal, 1, 10);
+        disk.faults.fail_syncs(true);
+        journal.sync().unwrap_err();
+        disk.faults.fail_syncs(false);
+        drop(journal);
+        let end = std::fs::metadata(&path).unwrap().len();
+        disk.faults.take_written();
+        let (mut journal, _) = Journal::open_on(disk.clone(), dir.path(), None, options()).unwrap();
+        let from = if acknowledged > 0 { proven } else { 0 };
+        assert_eq!(disk.faults.take_written(), [(from, (end - from) as usize)]);
+        journal.acknowledge(&journal.end()).unwrap();
+        drop(journal);
+        disk.faults.take_written();
+        drop(Journal::open_on(disk.clone(), dir.path(), None, options()).unwrap());
+        assert_eq!(disk.faults.take_written(), [], "all of it was acknowledged");
+    }
+}
+
 #[test]
 fn a_failed_sync_at_a_rotation_poisons_too() {
     let dir = tempfile::tempdir().unwrap();

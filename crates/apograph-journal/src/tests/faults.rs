@@ -15,6 +15,8 @@ struct Plan {
     changes_left: Option<u64>,
     sync_fails: bool,
     write_fails: bool,
+    /// Where bytes were written, and how many.
+    written: Vec<(u64, usize)>,
 }
 
 impl Faults {
@@ -34,10 +36,16 @@ impl Faults {
         self.0.lock().unwrap().write_fails = fails;
     }
 
+    /// Where bytes were written since this was asked the last time, and how many.
+    pub(crate) fn take_written(&self) -> Vec<(u64, usize)> {
+        std::mem::take(&mut self.0.lock().unwrap().written)
+    }
+
     pub(crate) fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.0.lock().unwrap().write_fails {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
+        self.0.lock().unwrap().written.push((offset, bytes.len()));
         self.step(true).inspect_err(|_| {
             file.write_all_at(&bytes[..bytes.len() / 2], offset).unwrap();
         })
