@@ -14,14 +14,18 @@
     reason = "a run fails by panicking, and tells what it measured"
 )]
 
+pub mod appends;
 pub mod collection;
 pub mod documents;
+pub mod exact;
 pub mod failover;
 pub mod figures;
 pub mod load;
+pub mod network;
 pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod runs;
+pub mod small_disk;
 pub mod speed;
 pub mod writer;

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use super::exact::{check_exports, entries, export};
+use super::exact::{check_exports, export};
 use super::process::{Server, done, eventually};
 
 /// Runs a command that must fail; answers its one line of JSON on standard error.

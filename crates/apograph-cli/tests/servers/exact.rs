@@ -1,14 +1,14 @@
 //! The exact-copy check between processes, and the comparison with git.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use serde_json::Value;
 
 use super::collection::{Collection, Commit};
-use super::process::{Server, done, eventually, files};
+use apograph_bench::exact::{holder, journals};
+
+use super::process::{Server, done, eventually};
 
 /// Equal by `verify`, equal exports, equal journals; the published view of the primary is what a staging server holds.
 /// Exempt: the `_` before the name of the open segment, and the zeros behind its end.
@@ -129,28 +129,8 @@ fn content(version: &Value) -> Vec<u8> {
     }
 }
 
-fn journals(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "segment");
-    let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_string_lossy().replace("/_", "/");
-    let segments = files(folder).into_iter().filter(is_segment);
-    segments.map(|path| (relative(&path), entries(&path))).collect()
-}
-
-/// The bytes of a segment, without the zeros ahead of the end of an open one.
-pub(crate) fn entries(path: &Path) -> Vec<u8> {
-    let mut bytes = fs::read(path).unwrap_or_default();
-    if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_')) {
-        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        bytes.truncate(end);
-    }
-    bytes
-}
-
 /// Searches every file of a server for bytes that must not be there.
 pub(crate) fn check_absent(server: &Server, canary: &[u8]) {
-    for path in files(&server.folder) {
-        let bytes = fs::read(&path).unwrap_or_default();
-        let found = bytes.windows(canary.len()).any(|window| window == canary);
-        assert!(!found, "{} holds what was never published", path.display());
-    }
+    let found = holder(server, canary);
+    assert_eq!(found, None, "{} holds what was never published", server.name);
 }

@@ -1,40 +1,12 @@
 //! A full disk: writes are refused, reads go on, and space brings everything back without a restart.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::Path;
+
+use apograph_bench::small_disk::SmallDisk;
 
 use super::super::process::{Server, eventually};
 use super::{check, check_equal, export, put, refused};
-
-/// A small file system of its own.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where mounting is not permitted.
-    fn mount(at: &Path) -> Option<SmallDisk> {
-        fs::create_dir(at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "none"]).arg(at).output();
-        mounted.ok()?.status.success().then(|| SmallDisk(at.to_owned()))
-    }
-
-    /// Takes all the space that is left.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("filler");
-        let mut filler = File::create(&path).unwrap();
-        for bytes in [1 << 20, 4096, 1] {
-            while filler.write_all(&vec![1; bytes]).is_ok() {}
-        }
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
 
 #[test]
 fn a_full_disk() {
@@ -44,7 +16,7 @@ fn a_full_disk() {
         return;
     };
     // The log is on the full disk, too.
-    let primary = Server::init(&disk.0, "primary", "primary", None, 2);
+    let primary = Server::init(disk.path(), "primary", "primary", None, 2);
     let replica = Server::init(root.path(), "replica", "replica", Some((&primary, "link-replica")), 0);
     for server in [&primary, &replica] {
         server.start();
