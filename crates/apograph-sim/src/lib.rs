@@ -2,6 +2,7 @@
 //!
 //! - [`world`]: a simulation. Servers as they are, on disks, lines and clocks that a seed decides about.
 //! - [`crash`]: the power is cut at every operation of a script.
+//! - [`processes`]: servers as processes, while networks, disks and processes fail.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -13,6 +14,7 @@ pub mod check;
 pub mod crash;
 pub mod disk;
 pub mod os;
+pub mod processes;
 pub mod random;
 pub mod run;
 pub mod soak;

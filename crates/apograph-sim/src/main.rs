@@ -32,6 +32,9 @@ enum Command {
     /// Cut the power at every operation of a server's disk, in several ways, and check what comes up; exit status 1 if
     /// a promise was broken
     CrashPoints(CrashPoints),
+    /// Start servers as processes, with clients that write, while networks, disks and processes fail as a seed draws, and
+    /// judge what clients saw; exit status 1 if a promise was broken. Needs the server: cargo build -p apograph-cli
+    Processes(commands::Processes),
 }
 
 #[derive(clap::Args)]
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Command::Soak(arguments) => arguments.run(),
         Command::Bugs(arguments) => bugs(&arguments),
         Command::CrashPoints(arguments) => crash_points(arguments),
+        Command::Processes(arguments) => arguments.run(),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

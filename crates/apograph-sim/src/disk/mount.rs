@@ -12,6 +12,7 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 
+use super::lying::Refusal;
 use super::{Disk, Held, Node, Operation, State};
 
 /// Nobody else changes anything: what the kernel knows stays so.
@@ -54,6 +55,31 @@ impl State {
     }
 }
 
+impl From<Refusal> for Errno {
+    fn from(refusal: Refusal) -> Errno {
+        match refusal {
+            Refusal::Io => Errno::EIO,
+            Refusal::Full => Errno::ENOSPC,
+        }
+    }
+}
+
+impl Disk {
+    /// As long as it takes; what is asked meanwhile waits, too.
+    fn sync(&self, node: INodeNo, reply: ReplyEmpty) {
+        let delay = self.state().sync_delay();
+        if !delay.is_zero() {
+            std::thread::sleep(delay);
+        }
+        let mut state = self.state();
+        if let Err(refusal) = state.admit_sync(node.0) {
+            return reply.error(refusal.into());
+        }
+        state.done(Operation::Sync { node: node.0 });
+        reply.ok();
+    }
+}
+
 impl Filesystem for Disk {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let state = self.state();
@@ -93,6 +119,9 @@ impl Filesystem for Disk {
             state.nodes.modes.insert(node.0, mode & 0o7777);
         }
         if let Some(length) = size {
+            if let Err(refusal) = state.admit_write(node.0, length) {
+                return reply.error(refusal.into());
+            }
             state.done(Operation::Resize { node: node.0, length });
         }
         match state.attributes(node.0) {
@@ -103,6 +132,9 @@ impl Filesystem for Disk {
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let mut state = self.state();
+        if let Err(refusal) = state.admit(true) {
+            return reply.error(refusal.into());
+        }
         let node = state.make(parent.0, name.to_owned(), true, mode & !umask & 0o7777);
         let attributes = state.attributes(node).expect("it was made just now");
         reply.entry(&TTL, &attributes, Generation(0));
@@ -113,6 +145,9 @@ impl Filesystem for Disk {
         if state.child(parent, name).is_none() {
             return reply.error(Errno::ENOENT);
         }
+        if let Err(refusal) = state.admit(false) {
+            return reply.error(refusal.into());
+        }
         state.done(Operation::Unlink { parent: parent.0, name: name.to_owned() });
         reply.ok();
     }
@@ -122,6 +157,9 @@ impl Filesystem for Disk {
         let Some(node) = state.child(parent, name) else { return reply.error(Errno::ENOENT) };
         if state.nodes.names(node).is_some_and(|names| !names.is_empty()) {
             return reply.error(Errno::ENOTEMPTY);
+        }
+        if let Err(refusal) = state.admit(false) {
+            return reply.error(refusal.into());
         }
         state.done(Operation::Unlink { parent: parent.0, name: name.to_owned() });
         reply.ok();
@@ -144,6 +182,9 @@ impl Filesystem for Disk {
         if state.child(parent, name).is_none() {
             return reply.error(Errno::ENOENT);
         }
+        if let Err(refusal) = state.admit(false) {
+            return reply.error(refusal.into());
+        }
         let (from, to) = ((parent.0, name.to_owned()), (to_parent.0, to_name.to_owned()));
         state.done(Operation::Rename { from, to });
         reply.ok();
@@ -151,6 +192,9 @@ impl Filesystem for Disk {
 
     fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let mut state = self.state();
+        if let Err(refusal) = state.admit(true) {
+            return reply.error(refusal.into());
+        }
         state.done(Operation::Link { node: node.0, parent: parent.0, name: name.to_owned() });
         match state.attributes(node.0) {
             Some(attributes) => reply.entry(&TTL, &attributes, Generation(0)),
@@ -169,6 +213,9 @@ impl Filesystem for Disk {
         reply: ReplyCreate,
     ) {
         let mut state = self.state();
+        if let Err(refusal) = state.admit(true) {
+            return reply.error(refusal.into());
+        }
         let node = state.make(parent.0, name.to_owned(), false, mode & !umask & 0o7777);
         let attributes = state.attributes(node).expect("it was made just now");
         reply.created(&TTL, &attributes, Generation(0), FileHandle(0), FopenFlags::empty());
@@ -206,7 +253,11 @@ impl Filesystem for Disk {
         reply: ReplyWrite,
     ) {
         let bytes = Bytes::copy_from_slice(data);
-        self.state().done(Operation::Write { node: node.0, offset, bytes });
+        let mut state = self.state();
+        if let Err(refusal) = state.admit_write(node.0, offset + data.len() as u64) {
+            return reply.error(refusal.into());
+        }
+        state.done(Operation::Write { node: node.0, offset, bytes });
         reply.written(data.len() as u32);
     }
 
@@ -215,13 +266,11 @@ impl Filesystem for Disk {
     }
 
     fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.state().done(Operation::Sync { node: node.0 });
-        reply.ok();
+        self.sync(node, reply);
     }
 
     fn fsyncdir(&self, _: &Request, node: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.state().done(Operation::Sync { node: node.0 });
-        reply.ok();
+        self.sync(node, reply);
     }
 
     fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {

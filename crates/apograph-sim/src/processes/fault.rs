@@ -1,0 +1,143 @@
+//! Does what goes wrong, and undoes it.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use apograph_bench::process::done;
+
+use super::Figures;
+use super::place::Place;
+use super::plan::{Episode, Fault, SERVERS};
+use super::stage::Stage;
+
+/// How long it is waited for a sync that fails to end its server: there may be none meanwhile.
+const ENDS_MAX: Duration = Duration::from_secs(3);
+
+impl Stage {
+    /// Lets it go wrong, and then be well again; answers what should not have happened.
+    pub(super) fn play(&mut self, episode: &Episode, figures: &mut Figures) -> Vec<String> {
+        std::thread::sleep(episode.pause);
+        for fault in &episode.faults {
+            *figures.drawn.entry(fault.kind()).or_default() += 1;
+            self.begin(*fault, figures);
+        }
+        std::thread::sleep(episode.holds);
+        for fault in &episode.faults {
+            self.end(*fault, figures);
+        }
+        let mut found = Vec::new();
+        for server in 0..SERVERS.len() {
+            if self.servers[server].has_ended() {
+                let log = self.servers[server].log();
+                found.push(format!("the {} ended by itself during {episode:?}:\n{log}", SERVERS[server]));
+                self.restart(server);
+            }
+            self.until_it_answers(server);
+        }
+        found
+    }
+
+    fn begin(&mut self, fault: Fault, figures: &mut Figures) {
+        match fault {
+            Fault::Line(line, trouble) => self.lines[line].suffer(trouble),
+            Fault::Kill(server) => {
+                figures.ends += 1;
+                self.servers[server].kill();
+            }
+            Fault::Stop(server) => {
+                figures.ends += 1;
+                self.servers[server].stop();
+            }
+            Fault::Stall(server) => self.signal(server, "STOP"),
+            Fault::PowerCut(..) => {
+                let server = self.plan.lying;
+                if let Some(disk) = self.lying() {
+                    disk.cut();
+                    figures.ends += 1;
+                    self.servers[server].kill();
+                }
+            }
+            Fault::SyncsFail { count, .. } => {
+                if let Some(disk) = self.lying() {
+                    disk.fail_syncs(count);
+                }
+            }
+            Fault::SlowSyncs(milliseconds) => {
+                if let Some(disk) = self.lying() {
+                    disk.slow_syncs(milliseconds);
+                }
+            }
+            Fault::LyingFull => {
+                if let Some(disk) = self.lying() {
+                    disk.full(true);
+                }
+            }
+            Fault::SmallFull => {
+                if let (None, Place::Small(disk)) = (&self.filler, &self.places[self.plan.small]) {
+                    self.filler = Some(disk.fill());
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, fault: Fault, figures: &mut Figures) {
+        match fault {
+            Fault::Line(line, _) => self.lines[line].heal(),
+            Fault::Kill(server) | Fault::Stop(server) => self.restart(server),
+            Fault::Stall(server) => self.signal(server, "CONT"),
+            Fault::PowerCut(survival, seed) => {
+                let server = self.plan.lying;
+                if let Some(disk) = self.lying() {
+                    disk.survive(survival, seed);
+                    self.servers[server].start();
+                }
+            }
+            Fault::SyncsFail { power, .. } => self.end_failing_syncs(power, figures),
+            Fault::SlowSyncs(_) | Fault::LyingFull | Fault::SmallFull => heal_disks(self),
+        }
+    }
+
+    /// A server whose sync failed ends by itself, if it was one of its journal: that is no fault of it.
+    fn end_failing_syncs(
+        &mut self,
+        power: Option<(crate::disk::survival::Survival, u64)>,
+        figures: &mut Figures,
+    ) {
+        let (server, began) = (self.plan.lying, Instant::now());
+        if self.lying().is_none() {
+            return;
+        }
+        while !self.servers[server].has_ended() && began.elapsed() < ENDS_MAX {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        figures.ends += 1;
+        if let (Some(_), Some(disk)) = (power, self.lying()) {
+            disk.cut();
+        }
+        self.servers[server].kill();
+        if let Some(disk) = self.lying() {
+            disk.fail_syncs(0);
+            if let Some((survival, seed)) = power {
+                disk.survive(survival, seed);
+            }
+        }
+        self.servers[server].start();
+    }
+
+    fn signal(&self, server: usize, signal: &str) {
+        if let Some(process) = self.servers[server].process_id() {
+            done(Command::new("kill").args([format!("-{signal}"), process.to_string()]));
+        }
+    }
+}
+
+/// Disks are fast again, and have space.
+pub(super) fn heal_disks(stage: &mut Stage) {
+    if let Some(disk) = stage.lying() {
+        disk.slow_syncs(0);
+        disk.full(false);
+    }
+    if let Some(filler) = stage.filler.take() {
+        std::fs::remove_file(filler).expect("the filler is ours");
+    }
+}
