@@ -12,7 +12,7 @@ use bytes::Bytes;
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard, Slice,
     compaction::Leveled,
-    config::{BlockSizePolicy, CompressionPolicy, FilterPolicy},
+    config::{BlockSizePolicy, CompressionPolicy, FilterPolicy, PartitioningPolicy},
 };
 
 use super::{
@@ -82,6 +82,8 @@ impl Tree {
             .use_descriptor_table(Some(Arc::clone(files)))
             .data_block_compression_policy(CompressionPolicy::all(compression))
             .data_block_size_policy(BlockSizePolicy::all(options.block_bytes))
+            // An index of one block is hundreds of kilobytes of a large table, read as a whole for one key.
+            .index_block_partitioning_policy(PartitioningPolicy::all(true))
             .with_compaction_filter_factory(Some(collectors.clone()));
         if kind == Kind::Values {
             // Whoever looks for a value knows that it is there, and its tables do not overlap.
