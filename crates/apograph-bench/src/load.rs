@@ -3,15 +3,18 @@
 use std::time::{Duration, Instant};
 
 use apograph_client::client::BulkAnswers;
+use apograph_client::types::transaction::{Operation, Put, Target};
 use apograph_client::types::{BulkAnswer, TransactionRequest};
 use apograph_client::{Client, ClientError};
 use tokio::sync::mpsc;
 
 use crate::documents::{CURSOR, Documents};
-use crate::process::block_on;
+use crate::process::{Server, block_on};
 
 /// Transactions that are made ahead of being sent.
 const AHEAD_MAX: usize = 8;
+/// Of each text of a backlog, about.
+const BACKLOG_TEXT_BYTES: usize = 512 << 10;
 
 /// What a load did.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +80,22 @@ pub fn send(
         taken
     })?;
     Ok(Loaded { transactions, duration: started.elapsed() })
+}
+
+/// Brings so many MiB of text to a primary, half a MiB in each transaction. A large backlog, for those who are away.
+pub fn send_backlog(server: &Server, mebibytes: u64) -> Result<Loaded, ClientError> {
+    let text = |number: u64| format!("{number} of a backlog. ").repeat(BACKLOG_TEXT_BYTES / 20);
+    let put = |number| Put {
+        target: Target::of(format!("/backlog/{number}")),
+        body: Some(text(number)),
+        ..Put::default()
+    };
+    let count = mebibytes * (1 << 20) / BACKLOG_TEXT_BYTES as u64;
+    let transactions = (0..count).map(|number| TransactionRequest {
+        operations: vec![Operation::Put(put(number))],
+        ..TransactionRequest::default()
+    });
+    send(&server.client("admin"), "main", transactions, |_| ())
 }
 
 async fn take(mut answers: BulkAnswers, mut told: impl FnMut(u64)) -> Result<u64, ClientError> {

@@ -207,9 +207,7 @@ impl Shared {
         };
         self.saw(name, reads, keys, told, Some(asked_us));
         if let Outcome::Acknowledged { token } = outcome {
-            let mut latest = self.latest.lock().unwrap();
-            *latest = (*latest).max(Some(token));
-            drop(latest);
+            self.answered(token);
             if random.once_in(6) {
                 self.find(name, &keys[0], token, random).await;
             }
@@ -265,6 +263,11 @@ impl Shared {
         let answered_us = self.recorder.now_us();
         let of = Transaction { name, reads, appends: appends.to_vec(), told, asked_us, answered_us };
         self.transactions.lock().unwrap().push(of);
+    }
+
+    fn answered(&self, token: Token) {
+        let mut latest = self.latest.lock().unwrap();
+        *latest = (*latest).max(Some(token));
     }
 
     fn next_generation(&self, key: &Key) {

@@ -3,11 +3,12 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use apograph_bench::load::send_backlog;
 use apograph_bench::process::done;
 
 use super::Figures;
 use super::place::Place;
-use super::plan::{Episode, Fault, SERVERS};
+use super::plan::{Episode, Fault, PRIMARY, SERVERS};
 use super::stage::Stage;
 
 /// How long it is waited for a sync that fails to end its server: there may be none meanwhile.
@@ -26,10 +27,10 @@ impl Stage {
             self.end(*fault, figures);
         }
         let mut found = Vec::new();
-        for server in 0..SERVERS.len() {
+        for (server, name) in SERVERS.into_iter().enumerate() {
             if self.servers[server].has_ended() {
                 let log = self.servers[server].log();
-                found.push(format!("the {} ended by itself during {episode:?}:\n{log}", SERVERS[server]));
+                found.push(format!("the {name} ended by itself during {episode:?}:\n{log}"));
                 self.restart(server);
             }
             self.until_it_answers(server);
@@ -73,9 +74,16 @@ impl Stage {
                 }
             }
             Fault::SmallFull => {
-                if let (None, Place::Small(disk)) = (&self.filler, &self.places[self.plan.small]) {
+                let small = self.places.iter().find_map(|place| match place {
+                    Place::Small(disk) => Some(disk),
+                    Place::Folder | Place::Lying(_) => None,
+                });
+                if let (None, Some(disk)) = (&self.filler, small) {
                     self.filler = Some(disk.fill());
                 }
+            }
+            Fault::Backlog(mebibytes) => {
+                send_backlog(&self.servers[PRIMARY], mebibytes).expect("nothing is wrong with the primary");
             }
         }
     }
@@ -94,6 +102,7 @@ impl Stage {
             }
             Fault::SyncsFail { power, .. } => self.end_failing_syncs(power, figures),
             Fault::SlowSyncs(_) | Fault::LyingFull | Fault::SmallFull => heal_disks(self),
+            Fault::Backlog(_) => {}
         }
     }
 

@@ -17,8 +17,8 @@ use super::stage::Stage;
 
 /// Copies are exact within this time after everything is well.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
-/// Upper bound of what a server may have resident.
-const RESIDENT_MIB_MAX: u64 = 300;
+/// Upper bound of what a server may have resident, whatever the backlog.
+pub(super) const RESIDENT_MIB_MAX: u64 = 128;
 /// Of each rule, so much is told.
 const SHOWN: usize = 3;
 

@@ -12,10 +12,14 @@ pub(super) const SERVERS: [&str; 3] = ["primary", "replica", "staging"];
 pub(super) const PRIMARY: usize = 0;
 pub(super) const REPLICA: usize = 1;
 pub(super) const STAGING: usize = 2;
-/// From clients to the primary; the others lead to the replica's and the staging server's source.
+/// The line from clients to the primary; the others lead from the copy of the same number to its source.
 pub(super) const CLIENTS: usize = 0;
 /// Kinds of faults, those of networks first.
 const KINDS: u64 = 15;
+/// One run of so many has a large backlog.
+const BACKLOG_EVERY: u64 = 8;
+/// As large as a server may become, in MiB: whoever keeps it in memory is found.
+const BACKLOG_MIB: u64 = super::judge::RESIDENT_MIB_MAX;
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -36,8 +40,8 @@ pub struct Plan {
     pub(super) segment_bytes: u64,
     /// Whose data is on the disk that lies.
     pub(super) lying: usize,
-    /// Whose data is on the small disk.
-    pub(super) small: usize,
+    /// Whose data is on the small disk; nobody's where much is written.
+    pub(super) small: Option<usize>,
     /// What goes wrong, one after the other.
     pub(super) episodes: Vec<Episode>,
 }
@@ -73,6 +77,8 @@ pub(super) enum Fault {
     LyingFull,
     /// The small disk is full.
     SmallFull,
+    /// So many MiB are written.
+    Backlog(u64),
 }
 
 impl Plan {
@@ -86,7 +92,12 @@ impl Plan {
         // All kinds come in turn, whatever else is drawn.
         let mut kinds: Vec<u64> = (0..3).map(|number| (seed * 3 + number * 5) % KINDS).collect();
         kinds.extend((0..random.between(1, 3)).map(|_| random.below(KINDS)));
-        let episodes = kinds.into_iter().map(|kind| Episode::draw(kind, &mut random)).collect();
+        let mut episodes: Vec<Episode> =
+            kinds.into_iter().map(|kind| Episode::draw(kind, &mut random)).collect();
+        let has_backlog = seed % BACKLOG_EVERY == 1;
+        if has_backlog {
+            episodes.insert(0, Episode::backlog());
+        }
         Plan {
             seed,
             partitions,
@@ -96,13 +107,23 @@ impl Plan {
             draft_bytes_max: *random.pick(&[100, 4_000, 40_000]),
             segment_bytes: *random.pick(&[64 << 10, 256 << 10, 1 << 20]),
             lying,
-            small,
+            small: (!has_backlog).then_some(small),
             episodes,
         }
     }
 }
 
 impl Episode {
+    /// Both copies are away while much is written.
+    fn backlog() -> Episode {
+        let away = |line| Fault::Line(line, Trouble::Refused);
+        Episode {
+            pause: Duration::ZERO,
+            faults: vec![away(REPLICA), away(STAGING), Fault::Backlog(BACKLOG_MIB)],
+            holds: Duration::ZERO,
+        }
+    }
+
     fn draw(kind: u64, random: &mut Random) -> Episode {
         let mut faults = vec![Fault::draw(kind, random)];
         // Often a line and a server at once.
@@ -174,6 +195,7 @@ impl Fault {
             Fault::SyncsFail { power: None, .. } => "sync fails",
             Fault::SlowSyncs(_) => "slow syncs",
             Fault::LyingFull | Fault::SmallFull => "full disk",
+            Fault::Backlog(_) => "backlog",
         }
     }
 }
@@ -193,7 +215,7 @@ mod tests {
             faults.map(|fault| fault.kind()).collect()
         };
         assert!(kinds(5).len() >= 12, "{:?}", kinds(5));
-        assert_eq!(kinds(50).len(), 16, "{:?}", kinds(50));
-        assert!((0..50).map(Plan::draw).all(|plan| plan.lying != plan.small));
+        assert_eq!(kinds(50).len(), 17, "{:?}", kinds(50));
+        assert!((0..50).map(Plan::draw).all(|plan| Some(plan.lying) != plan.small));
     }
 }

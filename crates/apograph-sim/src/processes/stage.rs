@@ -150,7 +150,7 @@ fn place(plan: &Plan, root: &Path, server: usize, figures: &mut Figures) -> Plac
             Ok(disk) => return Place::Lying(disk),
             Err(error) => format!("a disk that lies: FUSE cannot be mounted here: {error}"),
         }
-    } else if server == plan.small {
+    } else if Some(server) == plan.small {
         match SmallDisk::mount(&root.join("small")) {
             Some(disk) => return Place::Small(disk),
             None => "a small disk: mounting a tmpfs is not permitted here".to_owned(),
