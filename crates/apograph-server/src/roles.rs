@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use apograph_format::ServerKey;
+use apograph_replication::switchover::{Act, End, Event, Failure, Giving, State};
 
 use crate::tokens::{self, TokenError, TokenRole, token_path};
 
@@ -19,16 +20,12 @@ pub(crate) struct Roles {
 }
 
 /// A primary that is to give its role to a copy.
-#[derive(Debug, Clone)]
-pub(crate) struct Switchover {
+#[derive(Debug)]
+struct Switchover {
     /// To whom.
-    pub(crate) to: ServerKey,
-    /// Given up then.
-    pub(crate) until: Instant,
-    /// The copy asked for the role.
-    pub(crate) asked: bool,
-    /// Since when writes are held.
-    pub(crate) held: Option<Instant>,
+    to: ServerKey,
+    begun: Instant,
+    giving: Giving,
 }
 
 /// A switchover under way.
@@ -54,31 +51,39 @@ impl Roles {
     }
 
     /// Begins a switchover; `false` while another one is under way.
-    pub(crate) fn begin(&self, database: &str, to: ServerKey, until: Instant) -> bool {
+    pub(crate) fn begin(&self, database: &str, to: ServerKey, timeout: Duration) -> bool {
         let mut switchovers = self.locked();
         if switchovers.contains_key(database) {
             return false;
         }
-        let switchover = Switchover { to, until, asked: false, held: None };
+        let switchover = Switchover { to, begun: Instant::now(), giving: Giving::new(timeout) };
         switchovers.insert(database.to_owned(), switchover);
         true
     }
 
-    /// How the switchover of a database stands.
-    pub(crate) fn switchover(&self, database: &str) -> Option<Switchover> {
-        self.locked().get(database).cloned()
+    /// Is this server to ask for the role?
+    pub(crate) fn is_wanted(&self, database: &str, by: &ServerKey) -> bool {
+        let switchovers = self.locked();
+        switchovers.get(database).is_some_and(|wanted| wanted.to == *by && wanted.giving.is_open())
     }
 
-    /// The switchover to this server, if that is wanted.
-    pub(crate) fn wanted(&self, database: &str, by: &ServerKey) -> Option<Switchover> {
-        self.switchover(database)
-            .filter(|switchover| switchover.to == *by && switchover.until > Instant::now())
+    /// Did this server step down for the one it is to give its role to?
+    pub(crate) fn is_given(&self, database: &str) -> bool {
+        let switchovers = self.locked();
+        switchovers.get(database).is_some_and(|of| matches!(of.giving.state(), State::Given { .. }))
     }
 
-    pub(crate) fn change(&self, database: &str, change: impl FnOnce(&mut Switchover)) {
-        if let Some(switchover) = self.locked().get_mut(database) {
-            change(switchover);
-        }
+    /// Something happened to the switchover of a database: what to do, in order; nothing if there is none.
+    pub(crate) fn on(&self, database: &str, event: Event) -> Vec<Act> {
+        let mut switchovers = self.locked();
+        let under_way = switchovers.get_mut(database);
+        under_way.map(|of| of.giving.on(event, of.begun.elapsed())).unwrap_or_default()
+    }
+
+    /// How the switchover of a database ended, if it did. One that nobody knows any more failed.
+    pub(crate) fn end(&self, database: &str) -> Option<End> {
+        let switchovers = self.locked();
+        switchovers.get(database).map_or(Some(End::Failed(Failure::Stopping)), |of| of.giving.end())
     }
 
     /// The switchover of a database is over when this is dropped, however that comes: the next one finds nothing under way.
@@ -105,7 +110,7 @@ pub(crate) fn own_link_token(folder: &Path) -> Result<String, TokenError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use apograph_format::ServerKey;
 
@@ -113,15 +118,18 @@ mod tests {
 
     #[test]
     fn a_switchover_that_fails_in_any_way_is_not_under_way_any_more() {
-        let (roles, until) = (Roles::default(), Instant::now() + Duration::from_secs(60));
-        assert!(roles.begin("main", ServerKey([1; 32]), until));
-        assert!(!roles.begin("main", ServerKey([2; 32]), until), "one at a time");
+        let (roles, timeout) = (Roles::default(), Duration::from_secs(60));
+        assert!(roles.begin("main", ServerKey([1; 32]), timeout));
+        assert!(!roles.begin("main", ServerKey([2; 32]), timeout), "one at a time");
+        assert!(
+            roles.is_wanted("main", &ServerKey([1; 32])) && !roles.is_wanted("main", &ServerKey([2; 32]))
+        );
         let fails = || -> Result<(), &str> {
             let _under_way = roles.under_way("main");
             Err("the epoch that was given is not known")
         };
         fails().unwrap_err();
-        assert!(roles.switchover("main").is_none());
-        assert!(roles.begin("main", ServerKey([2; 32]), until));
+        assert!(!roles.is_wanted("main", &ServerKey([1; 32])));
+        assert!(roles.begin("main", ServerKey([2; 32]), timeout));
     }
 }

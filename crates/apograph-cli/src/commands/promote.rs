@@ -30,7 +30,7 @@ pub(crate) struct Promote {
     /// Only say what it would mean
     #[arg(long)]
     plan: bool,
-    /// Also while the source answers, or a later epoch is known elsewhere: what was written there is lost
+    /// Also while the source answers, a later epoch is known (its writes are lost), or nobody knows this server
     #[arg(long, conflicts_with = "plan")]
     force: bool,
     /// Why, for the journal

@@ -7,22 +7,17 @@ use tokio::time::Instant;
 use apograph::Database;
 use apograph::database::roles::{EpochStart, Handover, Promote};
 use apograph_client::Client;
-use apograph_client::types::{HandoverAnswer, HandoverRequest, HandoverState};
+use apograph_client::types::{HandoverAnswer, HandoverRequest};
 use apograph_format::Position;
+use apograph_replication::switchover::{Step, Taking};
 
 use crate::app::App;
 use crate::limits::SOURCE_TIMEOUT;
 use crate::roles::own_link_token;
 use crate::routes::shape;
 
-/// How long a copy tries.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between questions while the copy is far behind.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How often it looks whether it arrived.
 const LOOK: Duration = Duration::from_millis(2);
-/// A source that holds its writes is asked again after so long, so that it knows that somebody still wants the role.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A copy that is to become primary.
 pub(super) struct Takeover {
@@ -34,23 +29,38 @@ pub(super) struct Takeover {
 }
 
 impl Takeover {
-    /// Runs until the role is here, or nobody wants that any more.
+    /// Runs until the role is here, or nobody wants that any more. What comes next `apograph_replication::switchover` decides.
     pub(super) async fn run(self) {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            let answer = match self.ask().await {
-                Ok(answer) => answer,
-                Err(reason) => {
-                    // What was given meanwhile the next greeting says.
-                    tracing::warn!(reason, "the role of primary was not given");
-                    return;
+        let taking = Taking::new(Duration::ZERO);
+        let mut step = taking.due(begun.elapsed());
+        let mut answer = None;
+        loop {
+            step = match step {
+                Step::Ask => {
+                    answer = match self.ask().await {
+                        Ok(answer) => Some(answer),
+                        Err(reason) => {
+                            tracing::warn!(reason, "the role of primary was not given");
+                            None
+                        }
+                    };
+                    taking.answered(answer.as_ref().map(|answer| shape::handover_word(answer.state)))
                 }
-            };
-            match answer.state {
-                HandoverState::None => return,
-                HandoverState::Behind => tokio::time::sleep(PAUSE).await,
-                HandoverState::Held => self.reach(&answer.positions).await,
-                HandoverState::Given => return self.begin(answer).await,
+                Step::Wait { after } => {
+                    tokio::time::sleep(after).await;
+                    taking.due(begun.elapsed())
+                }
+                Step::Reach { at_most } => {
+                    let positions = answer.take().map(|answer| answer.positions).unwrap_or_default();
+                    self.reach(&positions, at_most).await;
+                    taking.due(begun.elapsed())
+                }
+                Step::Begin => {
+                    let Some(answer) = answer else { return };
+                    return self.begin(answer).await;
+                }
+                Step::Stop => return,
             }
         }
     }
@@ -66,9 +76,9 @@ impl Takeover {
     }
 
     /// Waits, a while, until the streams brought everything.
-    async fn reach(&self, positions: &[Position]) {
+    async fn reach(&self, positions: &[Position], at_most: Duration) {
         let begun = Instant::now();
-        while begun.elapsed() < ASK_AGAIN && ends(&self.database) != positions {
+        while begun.elapsed() < at_most && ends(&self.database) != positions {
             tokio::time::sleep(LOOK).await;
         }
     }

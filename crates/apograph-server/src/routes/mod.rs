@@ -26,6 +26,7 @@ mod roles;
 mod rollback;
 pub(crate) mod shape;
 mod status;
+mod switchover;
 mod synchronization;
 mod synchronize;
 mod transactions;
@@ -143,7 +144,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route { method: Method::PUT, path: LAG_LIMIT, access: OPERATE, about: "Limit how far a copy may be behind; answers all limits, a list of `LagLimitView`.", takes: "LagLimit", gives: json, handler: routing::put(lag_limits::put) },
         Route { method: Method::DELETE, path: LAG_LIMIT, access: OPERATE, about: "Take the limit of a copy away; answers all that are left.", takes: "", gives: json, handler: routing::delete(lag_limits::delete) },
         Route { method: Method::POST, path: "/v1/databases/{db}/promote", access: OPERATE, about: "Make this copy the primary; with `plan`, say what that would mean.", takes: "PromoteRequest", gives: "PromotionAnswer", handler: routing::post(roles::promote) },
-        Route { method: Method::POST, path: "/v1/databases/{db}/switchover", access: OPERATE, about: "Give the role of primary to a copy that follows, without loss.", takes: "SwitchoverRequest", gives: "SwitchoverAnswer", handler: routing::post(roles::switchover) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/switchover", access: OPERATE, about: "Give the role of primary to a copy that follows, without loss.", takes: "SwitchoverRequest", gives: "SwitchoverAnswer", handler: routing::post(switchover::switchover) },
         Route { method: Method::PUT, path: "/v1/databases/{db}/source", access: OPERATE, about: "Have a copy, or a primary that another one followed, follow another server.", takes: "FollowRequest", gives: "EpochAnswer", handler: routing::put(roles::follow) },
         get("/v1/databases/{db}/orphans", OPERATE, "What a later epoch cut off and this server kept, oldest first: a list of `OrphanView`.", json, routing::get(orphans::list)),
         get("/v1/databases/{db}/orphans/{timestamp}", OPERATE, "The versions that one of them had added: a list of `OrphanVersionView`.", json, routing::get(orphans::show)),
@@ -152,7 +153,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route { method: Method::DELETE, path: "/v1/databases/{db}/orphans", access: OPERATE, about: "Remove all of them, for ever.", takes: "", gives: "OrphansGone", handler: routing::delete(orphans::discard) },
         get("/v1/databases/{db}/rollback", OPERATE, "What would change if the state of an earlier time became the current one, line by line.", "RollbackAnswer", routing::get(rollback::get)),
         Route { method: Method::POST, path: "/v1/databases/{db}/rollback", access: OPERATE, about: "Make the state of an earlier time the current one; answered line by line.", takes: "RollbackRequest", gives: "RollbackAnswer", handler: routing::post(rollback::post) },
-        Route { method: Method::POST, path: "/v1/databases/{db}/handover", access: MEMBER, about: "A copy that is to become primary asks for it.", takes: "HandoverRequest", gives: "HandoverAnswer", handler: routing::post(roles::handover) },
+        Route { method: Method::POST, path: "/v1/databases/{db}/handover", access: MEMBER, about: "A copy that is to become primary asks for it.", takes: "HandoverRequest", gives: "HandoverAnswer", handler: routing::post(switchover::handover) },
         Route { method: Method::POST, path: "/v1/databases/{db}/epoch", access: MEMBER, about: "A primary says that it is one.", takes: "EpochNotice", gives: "EpochAnswer", handler: routing::post(roles::epoch) },
         operate(Method::PUT, "/v1/databases/{db}/throttle", "Bound what the link of a copy lets in.", "ThrottleRequest", routing::put(links::throttle)),
     ]

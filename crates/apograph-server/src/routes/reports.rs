@@ -35,7 +35,7 @@ pub(super) async fn post(
     if principal.role == TokenRole::LinkReplica && report.view == View::Full {
         note(&app, &database, &report).await;
     }
-    let take_over = app.roles.wanted(&name, &report.server.key).is_some();
+    let take_over = app.roles.is_wanted(&name, &report.server.key);
     if app.windows.is_stale(&name) {
         app.windows.note(app.blocking(move || database.status()).await?);
     }

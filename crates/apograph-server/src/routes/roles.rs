@@ -1,6 +1,6 @@
-//! Who is primary, and how that changes: `POST /v1/databases/{db}/promote|switchover|handover|epoch`.
+//! Who is primary, and how that changes: `POST /v1/databases/{db}/promote|epoch`, `PUT …/source`. A planned change: `switchover.rs`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -9,12 +9,10 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 
 use apograph::database::roles::{Promote, PromotionPlan, RoleError};
-use apograph::status::ServerIdentity;
 use apograph::{Database, Role};
 use apograph_client::types::{
-    CutTransaction, EpochAnswer, EpochNotice, FollowRequest, HandoverAnswer, HandoverRequest, HandoverState,
-    LinkState, PromoteRequest, PromotionAnswer, PromotionBlock, PromotionOther, PromotionPartition,
-    SwitchoverAnswer, SwitchoverRequest,
+    CutTransaction, EpochAnswer, EpochNotice, FollowRequest, LinkState, PromoteRequest, PromotionAnswer,
+    PromotionBlock, PromotionOther, PromotionPartition,
 };
 
 use super::shape;
@@ -28,15 +26,6 @@ use crate::request::path::InDatabase;
 
 /// A source that was heard within this time is alive.
 const HEARD: Duration = Duration::from_secs(5);
-/// Entries that a copy may lack when writes are held for it: it takes them in well under a second.
-const NEAR_ENTRIES: u64 = 2_000;
-/// Writes are held at most so long without a word of the copy.
-const HOLD_MAX: Duration = Duration::from_secs(5);
-/// A switchover is given up after so long, if nothing else is said; and at most: whoever asked waits for the answer.
-const SWITCHOVER_TIMEOUT: Duration = Duration::from_secs(30);
-const SWITCHOVER_TIMEOUT_MAX: Duration = Duration::from_secs(50);
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// Makes this copy the primary, or says what that would mean.
 pub(super) async fn promote(
@@ -137,95 +126,6 @@ fn plan_answer(app: &App, name: &str, plan: PromotionPlan) -> PromotionAnswer {
     }
 }
 
-/// Gives the role of primary to a copy; answers when that is done, or given up.
-pub(super) async fn switchover(
-    State(app): State<App>,
-    InDatabase(database): InDatabase,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let asked: SwitchoverRequest = json::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
-    let timeout = asked.timeout_s.map_or(SWITCHOVER_TIMEOUT, Duration::from_secs);
-    if timeout.is_zero() || timeout > SWITCHOVER_TIMEOUT_MAX {
-        return Err(Code::BodyInvalid.because("timeout_s: from 1 to 50 seconds"));
-    }
-    if database.role() != Role::Primary {
-        let detail = format!("this server holds a {} of the database", database.role());
-        return Err(Code::NotPrimary.because(detail).with_some("primary_url", database.primary_url()));
-    }
-    database.check_writable()?;
-    let to = target(&app, &database, &asked.to)?;
-    let name = database.name().to_owned();
-    let (announced, server) = (database.clone(), to.clone());
-    app.blocking(move || announced.announce_copy(&server, Role::Replica)).await?;
-    if !app.roles.begin(&name, to.key, Instant::now() + timeout) {
-        return Err(Code::Busy.because("another switchover of this database is under way"));
-    }
-    // Whoever asked may go away: what was begun comes to its end.
-    let work = app.tasks.spawn(drive(app.clone(), database, to, Instant::now() + timeout));
-    let answer = work.await.map_err(|error| failed(&error))??;
-    Ok(Json(answer).into_response())
-}
-
-/// The copy that `to` names, which must follow now.
-fn target(app: &App, database: &Database, to: &str) -> Answer<ServerIdentity> {
-    let copies = app.board.copies(database.name());
-    let is_named = |server: &apograph_client::types::ServerIdentity| {
-        let url = server.url.as_deref().map(|url| url.trim_end_matches('/'));
-        server.name == to || url == Some(to.trim_end_matches('/'))
-    };
-    let names: Vec<_> = copies.iter().map(|(server, ..)| server.name.clone()).collect();
-    let Some((server, _, state, at)) = copies.into_iter().find(|(server, ..)| is_named(server)) else {
-        let known = if names.is_empty() { "none does".to_owned() } else { names.join(", ") };
-        let detail = format!("no full copy called {to:?} reports to this server; those that do: {known}");
-        return Err(Code::UnknownServer.because(detail));
-    };
-    let silent_us = clock::now_us().saturating_sub(at);
-    let is_silent = silent_us > i64::try_from(REPORT_AGE_MAX.as_micros()).unwrap_or(i64::MAX);
-    if state != LinkState::Following || is_silent {
-        let state = if is_silent { "it does not report any more".to_owned() } else { state.to_string() };
-        let detail = format!("{} does not follow this server: {state}", server.name);
-        return Err(Code::SwitchoverFailed.because(detail).with("reason", "target-does-not-follow"));
-    }
-    Ok(shape::engine_identity(server))
-}
-
-async fn drive(app: App, database: Database, to: ServerIdentity, until: Instant) -> Answer<SwitchoverAnswer> {
-    let name = database.name().to_owned();
-    let _under_way = app.roles.under_way(&name);
-    while Instant::now() < until && database.role() == Role::Primary && !app.shutdown.is_cancelled() {
-        tokio::time::sleep(LOOK).await;
-    }
-    let stood = app.roles.switchover(&name);
-    let release = database.clone();
-    // Behind this nobody steps down any more.
-    let released = app.blocking(move || release.release_writes()).await;
-    if database.role() == Role::Primary {
-        released?;
-        let (reason, detail) = match stood {
-            Some(stood) if stood.held.is_some() => ("not-reached", "it did not reach the end in time"),
-            Some(stood) if stood.asked => ("behind", "it is too far behind"),
-            _ => ("no-answer", "it did not ask for the role"),
-        };
-        let detail = format!("{} did not become primary: {detail}", to.name);
-        return Err(Code::SwitchoverFailed.because(detail).with("reason", reason));
-    }
-    let start = database.epochs().into_iter().rev().find(|start| start.primary.key == to.key);
-    let start = start.ok_or_else(|| Code::Failed.because("the epoch that was given is not known"))?;
-    while Instant::now() < until && database.handover().is_some() && !app.shutdown.is_cancelled() {
-        tokio::time::sleep(LOOK).await;
-    }
-    let held = app.roles.switchover(&name).and_then(|switchover| switchover.held);
-    let paused = held.map_or(Duration::ZERO, |held| held.elapsed());
-    Ok(SwitchoverAnswer {
-        primary: shape::identity(start.primary),
-        epoch: start.epoch,
-        base: start.base,
-        paused_ms: u64::try_from(paused.as_millis()).unwrap_or(u64::MAX),
-        confirmed: database.handover().is_none(),
-    })
-}
-
 /// Has a copy follow another server; a primary that another one followed becomes its replica.
 pub(super) async fn follow(
     State(app): State<App>,
@@ -269,75 +169,6 @@ fn answer_of(database: &Database) -> EpochAnswer {
         epoch: database.epoch_seen(),
         epochs: shape::epochs(database),
     }
-}
-
-/// A copy that is to become primary asks for it.
-pub(super) async fn handover(
-    State(app): State<App>,
-    InDatabase(database): InDatabase,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let asked: HandoverRequest = json::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
-    let name = database.name().to_owned();
-    let server = shape::engine_identity(asked.server.clone());
-    let given = database.handover().filter(|handover| handover.to.key == server.key);
-    if given.is_none() {
-        let Some(wanted) = app.roles.wanted(&name, &server.key) else {
-            return Ok(stands(HandoverState::None));
-        };
-        app.roles.change(&name, |switchover| switchover.asked = true);
-        let ends = database.resume();
-        let lacks: u64 = ends
-            .iter()
-            .zip(&asked.positions)
-            .map(|((_, end, _), at)| end.sequence.saturating_sub(at.sequence))
-            .sum();
-        if lacks > NEAR_ENTRIES || ends.len() != asked.positions.len() {
-            return Ok(stands(HandoverState::Behind));
-        }
-        let at_most = HOLD_MAX.min(wanted.until.saturating_duration_since(Instant::now()));
-        let held = database.clone();
-        app.roles
-            .change(&name, |switchover| switchover.held = switchover.held.or_else(|| Some(Instant::now())));
-        let held = app.blocking(move || held.hold_writes(at_most)).await?;
-        if held.positions != asked.positions {
-            let answer = HandoverAnswer {
-                state: HandoverState::Held,
-                positions: held.positions,
-                handover: None,
-                epochs: Vec::new(),
-            };
-            return Ok(Json(answer).into_response());
-        }
-    }
-    let Some(url) = server.url.clone() else {
-        return Err(Code::BodyInvalid.because("server.url: where the new primary can be followed"));
-    };
-    let (keeper, of) = (app.clone(), name.clone());
-    let stepping = database.clone();
-    let step_down = move || -> Result<_, Refused> {
-        // First where to follow, then the role: a crash in between leaves a primary that has a note.
-        links::follow(&keeper, &of, &url, &asked.token).map_err(|error| failed(&error))?;
-        match given {
-            Some(given) => Ok(given),
-            None => Ok(stepping.step_down(server, asked.positions)?),
-        }
-    };
-    let handover = app.blocking(step_down).await?;
-    app.roles.changed();
-    let answer = HandoverAnswer {
-        state: HandoverState::Given,
-        positions: handover.positions.clone(),
-        handover: Some(shape::handover(handover)),
-        epochs: shape::epochs(&database),
-    };
-    Ok(Json(answer).into_response())
-}
-
-fn stands(state: HandoverState) -> axum::response::Response {
-    let answer = HandoverAnswer { state, positions: Vec::new(), handover: None, epochs: Vec::new() };
-    Json(answer).into_response()
 }
 
 /// A primary says that it is one: whoever believed to be one becomes its replica.

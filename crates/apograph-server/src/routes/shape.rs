@@ -6,6 +6,7 @@ use apograph::{Database, Role, status as engine};
 use apograph_client::types;
 use apograph_format::timestamp::rfc3339;
 use apograph_format::{Content, Lock, Origin, Timestamp};
+use apograph_replication::switchover::Answer;
 
 use super::commit::Done;
 
@@ -179,6 +180,16 @@ pub(crate) fn handover(handover: Handover) -> types::HandoverView {
         epoch: handover.epoch,
         base: handover.base,
         positions: handover.positions,
+    }
+}
+
+/// What a primary answered to a copy that asked for its role.
+pub(crate) fn handover_word(state: types::HandoverState) -> Answer {
+    match state {
+        types::HandoverState::None => Answer::None,
+        types::HandoverState::Behind => Answer::Behind,
+        types::HandoverState::Held => Answer::Held,
+        types::HandoverState::Given => Answer::Given,
     }
 }
 

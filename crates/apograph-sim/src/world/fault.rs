@@ -167,12 +167,6 @@ impl World {
         if self.server(HEIR).paused_until_us > self.now() || self.acting == HEIR {
             return Ok(());
         }
-        // One that no server document names yet nobody would believe. Known: docs/reliability.md.
-        let me = self.server(HEIR).up.as_ref().map(|up| up.folder.identity().key);
-        if !database.known_servers().iter().any(|known| Some(known.key) == me) {
-            again(self);
-            return Ok(());
-        }
         let order = Promote { reason: "the primary is lost".to_owned(), ..Promote::default() };
         let promoted = os::as_host(HEIR, || database.promote(order));
         // A crash in the middle is finished by the next start: what began shows then.
