@@ -10,7 +10,7 @@ use super::exact::check_exports;
 use super::process::{Server, block_on, done, eventually};
 
 fn json(server: &Server, arguments: &[&str]) -> Value {
-    let output = done(server.command("admin", &[arguments, &["--output", "json"]].concat()));
+    let output = done(&mut server.command("admin", &[arguments, &["--output", "json"]].concat()));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
