@@ -5,11 +5,11 @@ mod folders;
 mod requests;
 mod sources;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use apograph_bench::exact::journals;
 use serde_json::Value;
 
 use super::exact::{check_exports, export};
@@ -58,12 +58,6 @@ fn check_equal(primary: &Server, copy: &Server) {
     });
     check_exports(copy, primary, "full");
     eventually("the journals are equal", || journals(&primary.folder) == journals(&copy.folder));
-}
-
-fn journals(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_string_lossy().replace("/_", "/");
-    let segments = segments(folder);
-    segments.iter().map(|path| (relative(path), entries(path))).collect()
 }
 
 fn segments(folder: &Path) -> Vec<PathBuf> {
