@@ -292,7 +292,8 @@ fn problem_kind(problem: &Problem) -> Kind {
         401 | 403 => Kind::Denied,
         404 | 410 => Kind::NotFound,
         503 if problem.code == "lagging" => Kind::Refused,
-        502..=504 if problem.code != "stopped" => Kind::Unreachable,
+        _ if matches!(problem.code.as_str(), "stopped" | "stalled" | "not-shown") => Kind::Server,
+        502..=504 => Kind::Unreachable,
         400..=499 => Kind::Refused,
         _ => Kind::Server,
     }
@@ -353,6 +354,8 @@ mod tests {
             (503, "busy", 6),
             (503, "lagging", 3),
             (503, "stopped", 9),
+            (503, "stalled", 9),
+            (503, "not-shown", 9),
             (507, "disk-full", 9),
         ];
         for (status, code, exit) in kinds {

@@ -91,6 +91,20 @@ pub enum CommitError {
         /// Why.
         reason: String,
     },
+    /// Something durable cannot be applied for now, and nothing is taken before it is. It is tried again all the time.
+    #[error("the database takes no writes until it can apply what it has: {reason}")]
+    Stalled {
+        /// Why it could not.
+        reason: String,
+    },
+    /// The transaction is durable and part of the history; this server cannot apply it yet, and shows it as soon as it can.
+    #[error("the transaction is committed, and cannot be shown here yet: {reason}")]
+    Unshown {
+        /// Of the transaction.
+        token: Token,
+        /// Why it could not be applied.
+        reason: String,
+    },
     /// Too many transactions wait.
     #[error("too many transactions wait for the committer; try again")]
     Busy,
@@ -531,8 +545,7 @@ impl CommitError {
     /// whoever reads that may believe that nothing was kept.
     pub fn comes_from(&self) -> Cause {
         match self {
-            CommitError::Stopped { reason } if reason.starts_with("durable") => Cause::Other,
-            CommitError::Stopped { reason } => Cause::of_reason(reason),
+            CommitError::Stopped { reason } | CommitError::Stalled { reason } => Cause::of_reason(reason),
             CommitError::Store(error) => Cause::of_store(error),
             CommitError::Spool(SpoolError::Disk(error)) => Cause::of_io(error),
             _ => Cause::Other,
@@ -578,7 +591,13 @@ mod tests {
         let stopped = |reason: String| CommitError::Stopped { reason }.comes_from();
         assert_eq!(stopped(format!("the journal cannot be written: {full}")), Cause::DiskFull);
         assert_eq!(stopped(format!("x: {}", io::Error::from(io::ErrorKind::StorageFull))), Cause::DiskFull);
-        assert_eq!(stopped(format!("durable, but not applied: {full}")), Cause::Other);
+        let token = Token { epoch: Epoch::FIRST, timestamp: Timestamp(1) };
+        let unshown = CommitError::Unshown { token, reason: full.to_string() };
+        assert_eq!(
+            unshown.comes_from(),
+            Cause::Other,
+            "whoever reads of a full disk believes that nothing was kept"
+        );
         assert_eq!(stopped("the store is damaged: payload".to_owned()), Cause::Damage);
         assert_eq!(Cause::of_io(&full), Cause::DiskFull);
         let recovery = |reason: String| OpenError::Recovery { reason }.comes_from();

@@ -27,8 +27,8 @@ const LIST_MAX: usize = 40;
 /// How long a client waits when nothing moves: lines are cut, and clients are many.
 const IDLE: Duration = Duration::from_secs(4);
 /// What says that nothing was done, of those answers that are not the client's own fault.
-const NOT_DONE: [&str; 7] =
-    ["busy", "handing-over", "rolling-back", "lagging", "not-ready", "shutting-down", "disk-full"];
+const NOT_DONE: [&str; 8] =
+    ["stalled", "busy", "handing-over", "rolling-back", "lagging", "not-ready", "shutting-down", "disk-full"];
 
 /// Stands in what is never published.
 pub const CANARY: &str = "CANARY-51c7-never-published";

@@ -118,6 +118,8 @@ codes! {
     ShuttingDown = 503 "shutting-down" "The server stops" "try again after `retry-after`",
     // What does not pass.
     Stopped = 503 "stopped" "The database does not take writes" "see `stopped` in /v1/status, repair the cause, restart the server",
+    Stalled = 503 "stalled" "The database waits for its store" "see `stopped` in /v1/status and repair the cause: it goes on by itself. Nothing of the write was kept",
+    NotShown = 503 "not-shown" "Committed, and not shown yet" "do not send it again. See `stopped` in /v1/status and repair the cause: it is shown by itself; read it with `at_least` and the `token`",
     DiskFull = 507 "disk-full" "The disk refused" "free space at the server, then send it again; nothing of it was kept",
     Damaged = 500 "damaged" "Stored bytes are not what they were" "see its log; restore the server from a copy",
     Failed = 500 "failed" "The server failed" "see its log",

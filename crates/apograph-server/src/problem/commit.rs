@@ -25,6 +25,13 @@ impl From<CommitError> for Refused {
                 Cause::Other => Code::Stopped.because(error.to_string()),
                 cause => super::failed_by(cause, &error),
             },
+            CommitError::Stalled { .. } => match cause {
+                Cause::Other => Code::Stalled.because(error.to_string()),
+                cause => super::failed_by(cause, &error),
+            },
+            CommitError::Unshown { token, .. } => {
+                Code::NotShown.because(error.to_string()).with("token", token.to_string())
+            }
             CommitError::Busy => Code::Busy.because(error.to_string()),
             CommitError::Store(error) => super::failed_by(cause, &error),
         }

@@ -62,7 +62,13 @@ fn brief(transaction: &Transaction) -> String {
 
 /// Is it certain that nothing was done?
 fn leaves_no_trace(error: &CommitError) -> bool {
-    !matches!(error, CommitError::Stopped { .. } | CommitError::Store(_) | CommitError::Spool(_))
+    !matches!(
+        error,
+        CommitError::Stopped { .. }
+            | CommitError::Unshown { .. }
+            | CommitError::Store(_)
+            | CommitError::Spool(_)
+    )
 }
 
 fn documents(count: u64) -> Vec<Uri> {

@@ -182,9 +182,7 @@ impl Worker {
             // Durable, but this server cannot show it: the fate is known, the answer says so.
             let outcome = outcome.and_then(|committed| match &applied {
                 Ok(()) => Ok(committed),
-                Err(reason) => {
-                    Err(CommitError::Stopped { reason: format!("durable, but not applied: {reason}") })
-                }
+                Err(reason) => Err(CommitError::Unshown { token: committed.token, reason: reason.clone() }),
             });
             let _ = answer.send(outcome);
         }

@@ -203,8 +203,12 @@ impl Shared {
     }
 
     pub(crate) fn stopped_error(&self) -> CommitError {
-        let reason = self.stopped().unwrap_or_else(|| "the server is shutting down".into());
-        CommitError::Stopped { reason }
+        let health = self.health();
+        match (&health.stopped, &health.stalled) {
+            (Some(reason), _) => CommitError::Stopped { reason: reason.clone() },
+            (None, Some(reason)) => CommitError::Stalled { reason: reason.clone() },
+            (None, None) => CommitError::Stopped { reason: "the server is shutting down".into() },
+        }
     }
 
     /// This server cannot go on with the database; the first reason counts.

@@ -318,7 +318,7 @@ impl Database {
     pub fn check_writable(&self) -> Result<(), CommitError> {
         self.shared.check_role()?;
         match self.shared.stopped() {
-            Some(reason) => Err(CommitError::Stopped { reason }),
+            Some(_) => Err(self.shared.stopped_error()),
             None => Ok(()),
         }
     }
