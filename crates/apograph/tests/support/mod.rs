@@ -442,14 +442,19 @@ pub fn segments(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// Every file below a folder. A server that runs may remove some meanwhile: those are not there.
 pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files(&path))
-        } else {
-            found.push((path.clone(), std::fs::read(path).unwrap()))
+            found.extend(files(&path));
+            continue;
+        }
+        match std::fs::read(&path) {
+            Ok(bytes) => found.push((path, bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => panic!("{}: {error}", path.display()),
         }
     }
     found
