@@ -110,6 +110,58 @@ fn a_missing_or_short_file_is_damage() {
     read_all(folder.path()).unwrap();
 }
 
+/// Every block of such a table is as sound as those of the right one.
+#[test]
+fn a_table_of_another_time_or_store_is_damage() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_store(folder.path());
+    write_store(other.path());
+    let tables: Vec<PathBuf> = files(folder.path())
+        .into_iter()
+        .filter(|file| file.parent().unwrap().ends_with("tables"))
+        .map(|file| file.strip_prefix(folder.path()).unwrap().to_owned())
+        .collect();
+    for table in &tables {
+        let path = folder.path().join(table);
+        let bytes = fs::read(&path).unwrap();
+        fs::copy(other.path().join(table), &path).unwrap();
+        match read_all(folder.path()) {
+            Err(EngineError::Damaged { path: named, .. }) => assert_eq!(named, path),
+            found => panic!("{}: {found:?}", table.display()),
+        }
+        fs::write(&path, &bytes).unwrap();
+        read_all(folder.path()).unwrap();
+    }
+    assert!(tables.len() > 5);
+}
+
+/// What is remembered of tables only ever costs or saves reading them.
+#[test]
+fn a_store_opens_whatever_became_of_its_fingerprints() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fingerprints");
+    let engine = Lsm::open(folder.path(), &LsmOptions::default()).unwrap();
+    let mut before = None;
+    for number in 1..4 {
+        let mut batch = Batch::new();
+        batch.put(key(number), value(number));
+        engine.write(&batch, number).unwrap();
+        engine.flush().unwrap();
+        before = before.or(fs::read(&path).ok());
+    }
+    drop(engine);
+    let now = fs::read(&path).unwrap();
+    assert_ne!(before.as_ref(), Some(&now), "later tables are remembered");
+    for bytes in [before, None, Some(Vec::new()), Some(now[..now.len() / 2].to_vec())] {
+        match bytes {
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        drop(Lsm::open(folder.path(), &LsmOptions::default()).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), now);
+    }
+}
+
 /// About 400 places per file, and every place of small ones.
 fn step(length: usize) -> usize {
     (length / 400).max(1)

@@ -14,6 +14,7 @@
 mod bodies;
 mod collect;
 mod entry;
+mod fingerprints;
 mod folder;
 mod manifest;
 mod options;
@@ -32,6 +33,7 @@ use std::{
 
 use bodies::Bodies;
 use bytes::Bytes;
+use fingerprints::Fingerprints;
 use folder::Folder;
 use lsm_tree::{Cache, DescriptorTable};
 pub use options::{Compression, LsmOptions};
@@ -64,6 +66,7 @@ pub struct Lsm {
     horizon: Arc<AtomicU64>,
     memtable_bytes: u64,
     opened_at: Option<u64>,
+    fingerprints: Fingerprints,
     // Last: the lock on the folder goes after the trees.
     folder: Folder,
 }
@@ -101,6 +104,8 @@ impl Lsm {
             options.apart_bytes,
         )?;
         folder.created()?;
+        let trees = bodies.trees().into_iter().chain([(&documents, DOCUMENTS)]);
+        let fingerprints = Fingerprints::check(folder.path(), trees)?;
 
         let persisted = documents.persisted();
         Ok(Self {
@@ -111,6 +116,7 @@ impl Lsm {
             horizon,
             memtable_bytes: options.memtable_bytes,
             opened_at: persisted,
+            fingerprints,
             folder,
         })
     }
@@ -128,6 +134,7 @@ impl Lsm {
     ) -> Result<Option<u64>, EngineError> {
         let engine = Lsm::open(path, options)?;
         engine.documents.rewind(to)?;
+        engine.fingerprints.note(engine.trees());
         Ok(engine.documents.persisted())
     }
 
@@ -145,7 +152,9 @@ impl Lsm {
     /// Seals all memtables at one version, then writes them out, bodies first.
     fn flush_locked(&self, _flushing: &MutexGuard<'_, ()>) -> Result<(), EngineError> {
         self.seal();
-        self.trees().try_for_each(|(tree, _)| tree.flush())
+        self.trees().try_for_each(|(tree, _)| tree.flush())?;
+        self.fingerprints.note(self.trees());
+        Ok(())
     }
 
     fn seal(&self) {
@@ -232,6 +241,7 @@ impl Engine for Lsm {
         }
         for (tree, _) in self.trees() {
             if tree.merge_step()? {
+                self.fingerprints.note(self.trees());
                 return Ok(true);
             }
         }
@@ -265,6 +275,7 @@ impl Engine for Lsm {
                 erased = Erased::PinnedByReaders;
             }
         }
+        self.fingerprints.note(self.trees());
         Ok(erased)
     }
 

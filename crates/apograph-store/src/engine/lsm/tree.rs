@@ -98,6 +98,20 @@ impl Tree {
         &self.path
     }
 
+    /// Number and checksum of each table of this moment; none goes meanwhile.
+    pub(super) fn each_table(
+        &self,
+        mut visit: impl FnMut(u64, u128) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let tables = self.tree.current_version();
+        tables.iter_tables().try_for_each(|table| visit(table.id(), table.checksum().into_u128()))
+    }
+
+    /// The file of a table.
+    pub(super) fn table_path(&self, table: u64) -> PathBuf {
+        self.path.join("tables").join(table.to_string())
+    }
+
     /// Inserts an entry in its stored form.
     pub(super) fn insert(&self, key: &Bytes, stored: Bytes, at: u64) {
         self.tree.insert(Slice::new(key), Slice::from(stored), NUMBER_BASE + at);
@@ -201,7 +215,7 @@ impl Tree {
             ];
             files.extend(tables.iter_tables().map(|table| {
                 let name = PathBuf::from("tables").join(table.id().to_string());
-                let path = self.path.join(&name);
+                let path = self.table_path(table.id());
                 PinnedFile { name, bytes: PinnedBytes::File(path) }
             }));
             return Ok((files, Box::new(tables)));
