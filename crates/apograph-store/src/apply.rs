@@ -110,7 +110,7 @@ impl Store {
             let hashes: Vec<u8> = erased.iter().flat_map(|hash| hash.0).collect();
             batch.put(keys::erasure(entry.header().sequence), hashes);
         }
-        self.chunks.sync()?;
+        self.heeding(self.chunks.sync())?;
         // The trees change only now that nothing on the disk can fail any more: applying may be tried again.
         for (uri, old, head) in replaced {
             state.trees.replace(&mut batch, uri, old.as_ref(), head);

@@ -33,6 +33,12 @@ pub enum StoreError {
         /// Its name.
         hash: Hash,
     },
+    /// A payload that is named, and was not purged, is not there.
+    #[error("the store is damaged: payload {hash} is missing")]
+    Missing {
+        /// Its name.
+        hash: Hash,
+    },
     /// The head of a document is not what the hash tree says of it.
     #[error("the store is damaged: the head of {uri} is not what its hash tree says")]
     Head {
@@ -73,6 +79,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What the operating system said, if nobody knows after it what is on the disk.
+    pub(crate) fn is_fatal(&self) -> Option<&io::Error> {
+        let refusal = match self {
+            StoreError::Engine(EngineError::Io { source, .. }) => source,
+            StoreError::Chunk { error, .. } => error,
+            _ => return None,
+        };
+        let is_full = matches!(refusal.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        (!is_full).then_some(refusal)
+    }
+
     pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
         StoreError::Damaged { what: what.into() }
     }

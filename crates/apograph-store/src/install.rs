@@ -172,7 +172,7 @@ impl Store {
             target: known.target,
         };
         let syncing = syncing.step()?;
-        self.chunks.sync()?;
+        self.heeding(self.chunks.sync())?;
         // The trees change only now that nothing can fail any more but the write: what they say is believed, and what
         // they say is equal is never asked for again.
         for (uri, head) in heads {

@@ -23,8 +23,7 @@ impl Store {
         if self.state().progress.sync.is_some() {
             return Err(StoreError::Syncing);
         }
-        self.chunks.sync()?;
-        Ok(self.engine.pin()?)
+        self.heeding(self.chunks.sync().and_then(|()| Ok(self.engine.pin()?)))
     }
 
     /// The files of large payloads that something names as of `at`, in the order of their names.

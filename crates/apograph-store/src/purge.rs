@@ -66,6 +66,11 @@ impl Store {
         Ok(set)
     }
 
+    /// Does anything name this payload now? Then no purge took it.
+    pub fn is_named_now(&self, payload: &Hash) -> Result<bool, StoreError> {
+        self.is_named(payload, &BTreeSet::new(), self.progress().timestamp)
+    }
+
     /// Does anything name this payload, apart from the places in `but`?
     fn is_named(&self, payload: &Hash, but: &BTreeSet<[u8; 16]>, at: Timestamp) -> Result<bool, StoreError> {
         for item in self.engine.range(Space::Documents, &keys::references(payload), at.0) {
@@ -116,11 +121,12 @@ impl Store {
                 is_awaited = true;
                 continue;
             }
-            self.chunks.erase(hash)?;
+            self.heeding(self.chunks.erase(hash))?;
             keys.push(keys::body(hash));
         }
         let keys: Vec<(Space, &[u8])> = keys.iter().map(|key| (Space::Bodies, key.as_slice())).collect();
-        Ok(self.engine.erase(&keys)? == Erased::Done && !is_awaited)
+        let erased = self.heeding(self.engine.erase(&keys).map_err(StoreError::from))?;
+        Ok(erased == Erased::Done && !is_awaited)
     }
 
     /// These erasures are finished, here and in the journal. They are forgotten with the next entry that is applied; after

@@ -61,6 +61,12 @@ impl Store {
         }
     }
 
+    /// Does a version of this document name the payload, as of `at`? Then no purge took it, whatever else did.
+    pub fn names(&self, uri: &Uri, payload: &Hash, at: Timestamp) -> Result<bool, StoreError> {
+        let reference = keys::reference(payload, &keys::reference_place(uri));
+        Ok(self.engine.get(Space::Documents, &reference, at.0)?.is_some())
+    }
+
     /// How a content is cut, if this partition has it.
     pub fn content(&self, hash: &Hash) -> Result<Option<ContentFact>, StoreError> {
         let bytes = self.engine.get(Space::Bodies, &keys::content(hash), u64::MAX >> 1)?;

@@ -18,6 +18,11 @@ pub struct VersionRecord {
 }
 
 impl VersionRecord {
+    /// Was the body there when the version came? One that had been purged by then says nothing of itself.
+    pub fn is_told(&self) -> bool {
+        self.content.is_some() || !self.r#type.is_empty()
+    }
+
     /// Of a version that was brought in an entry. A body that was purged before it came leaves only its length.
     pub(crate) fn of(version: &VersionRef, body: Option<&Payload>) -> Result<VersionRecord, StoreError> {
         let id = version.id;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use apograph_format::{Digest, Hash, Payload, Position, Timestamp, View};
 
@@ -33,6 +33,8 @@ pub struct Store {
     pub(crate) ahead: Mutex<Ahead>,
     /// Somebody needs what is in memory on disk, and does not wait for it.
     flush_asked: AtomicBool,
+    /// Why nothing of it is relied on any more.
+    failed: OnceLock<String>,
 }
 
 /// What came ahead of the transaction that names it. Forgotten by a crash: replay brings it again.
@@ -106,7 +108,8 @@ impl Store {
         let chunks = ChunkFiles::open(chunks.to_owned())?;
         let state = RwLock::new(State { progress, trees, erased: BTreeSet::new(), serving });
         let flush_asked = AtomicBool::new(false);
-        Ok(Store { engine, chunks, tree_settings, state, ahead: Mutex::default(), flush_asked })
+        let failed = OnceLock::new();
+        Ok(Store { engine, chunks, tree_settings, state, ahead: Mutex::default(), flush_asked, failed })
     }
 
     /// How far the store is, in memory.
@@ -152,8 +155,23 @@ impl Store {
 
     /// Makes everything applied so far durable.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.chunks.sync()?;
-        Ok(self.engine.flush()?)
+        self.heeding(self.chunks.sync().and_then(|()| Ok(self.engine.flush()?)))
+    }
+
+    /// Why the process must stop, if it must: a write or a sync failed, and nobody knows what of it is on the disk. That
+    /// a disk is full is no such failure.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.get().map(String::as_str)
+    }
+
+    /// Passes on what came of something that writes, and remembers if it cannot be relied on.
+    pub(crate) fn heeding<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result
+            && let Some(refusal) = error.is_fatal()
+        {
+            let _ = self.failed.set(format!("{error}: {refusal}"));
+        }
+        result
     }
 
     /// Has the next [`maintain`](Self::maintain) make everything durable.
@@ -167,7 +185,7 @@ impl Store {
             self.flush()?;
             return Ok(true);
         }
-        Ok(self.engine.maintain()?)
+        self.heeding(self.engine.maintain().map_err(StoreError::from))
     }
 
     /// What the writer should heed before it applies more.
@@ -182,7 +200,7 @@ impl Store {
 
     /// Lets history before `to` be forgotten.
     pub fn raise_horizon(&self, to: Timestamp) -> Result<(), StoreError> {
-        Ok(self.engine.raise_horizon(to.0)?)
+        self.heeding(self.engine.raise_horizon(to.0).map_err(StoreError::from))
     }
 
     pub(crate) fn ahead(&self) -> MutexGuard<'_, Ahead> {

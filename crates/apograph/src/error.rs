@@ -512,6 +512,7 @@ impl Cause {
             StoreError::Damaged { .. }
             | StoreError::Head { .. }
             | StoreError::Payload { .. }
+            | StoreError::Missing { .. }
             | StoreError::Entry(_) => Cause::Damage,
             StoreError::Chunk { error, .. } => Cause::of_io(error),
             StoreError::Engine(EngineError::Damaged { .. }) => Cause::Damage,
@@ -570,7 +571,9 @@ impl OpenError {
             OpenError::Create { error: CreateError::Open(error), .. } => of_journal(error),
             OpenError::Store { error, .. } => Cause::of_store(error),
             OpenError::Folder(FolderError::Disk { error, .. }) => Cause::of_io(error),
-            OpenError::DigestKey { .. } => Cause::Damage,
+            OpenError::DigestKey { .. }
+            | OpenError::Lost { .. }
+            | OpenError::Folder(FolderError::Damaged { .. }) => Cause::Damage,
             // A full disk stops recovery, too, and damages nothing.
             OpenError::Recovery { reason } => match Cause::of_reason(reason) {
                 Cause::DiskFull => Cause::DiskFull,

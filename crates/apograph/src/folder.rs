@@ -4,7 +4,8 @@
 //! DIR/FORMAT            "apograph data folder 1"
 //! DIR/LOCK              held by the running process, with its process id
 //! DIR/server.json       ServerSettings
-//! DIR/server.key        Ed25519 secret key, 0600
+//! DIR/server.key        Ed25519 secret key and its public half, 0600
+//! DIR/databases/NAME.made  of a primary: which database is in NAME
 //! DIR/databases/NAME/   database.json (0600: it holds digest keys), partitions/NNN/{journal,store}, spool/
 //! ```
 
@@ -75,6 +76,14 @@ pub enum FolderError {
         /// Why.
         reason: String,
     },
+    /// A file in it is not what was written, or is gone.
+    #[error("{} is damaged: {reason}; put it back from a backup, or as the manual says under \"Damage\"", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The disk refused.
     #[error("{}: {error}", path.display())]
     Disk {
@@ -97,7 +106,7 @@ impl Folder {
             path: path.to_owned(),
             error: io::Error::other(error.to_string()),
         })?;
-        write_secret(&path.join("server.key"), hex::encode(secret).as_bytes())?;
+        write_secret(&path.join("server.key"), key_text(&SigningKey::from_bytes(&secret)).as_bytes())?;
         write_json(&path.join("server.json"), settings)?;
         fs::create_dir_all(path.join("databases")).map_err(disk(path))?;
         // Last, so that an interrupted init is not taken for a data folder.
@@ -119,11 +128,8 @@ impl Folder {
         let lock = take_lock(path)?;
         let settings = read_json(&path.join("server.json"))?;
         let key_path = path.join("server.key");
-        let secret = fs::read_to_string(&key_path).map_err(disk(&key_path))?;
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(secret.trim(), &mut bytes)
-            .map_err(|error| FolderError::Settings { path: key_path, reason: error.to_string() })?;
-        let key = SigningKey::from_bytes(&bytes);
+        let text = fs::read(&key_path).map_err(disk(&key_path))?;
+        let key = parse_key(&text).map_err(|reason| FolderError::Damaged { path: key_path, reason })?;
         Ok(Folder { path: path.to_owned(), settings, key, drive: Drive::Threads, _lock: lock })
     }
 
@@ -173,12 +179,16 @@ impl Folder {
         let file = match DatabaseFile::read(&path)? {
             Some(file) => file,
             None if settings.role == crate::Role::Primary => {
+                self.check_never_made(name)?;
                 let file = DatabaseFile::new_primary(self, settings)?;
                 file.write(&path)?;
                 file
             }
             None => return Ok(None),
         };
+        if file.role == crate::Role::Primary {
+            self.note_made(name, &file)?;
+        }
         Database::open(self, name, &path, settings, file).map(Some)
     }
 
@@ -195,9 +205,56 @@ impl Folder {
         opened.ok_or_else(|| OpenError::Unknown { name: name.to_owned() })
     }
 
+    /// A primary whose database is gone does not begin another one under its name, as if nothing had been.
+    fn check_never_made(&self, name: &str) -> Result<(), FolderError> {
+        let made = self.made_path(name);
+        match fs::read_to_string(&made) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(disk(&made)(error)),
+            Ok(id) => Err(FolderError::Damaged {
+                path: self.database_path(name),
+                reason: format!(
+                    "the database {} was here, and is gone (to begin another one, remove {})",
+                    id.trim(),
+                    made.display()
+                ),
+            }),
+        }
+    }
+
+    /// From now on the database is missed when it is gone. Durable on return.
+    fn note_made(&self, name: &str, file: &DatabaseFile) -> Result<(), FolderError> {
+        let (made, id) = (self.made_path(name), format!("{}\n", file.id));
+        let is_noted = fs::read_to_string(&made).is_ok_and(|noted| noted == id);
+        if is_noted { Ok(()) } else { write_secret(&made, id.as_bytes()) }
+    }
+
+    fn made_path(&self, name: &str) -> PathBuf {
+        self.path.join("databases").join(format!("{name}.made"))
+    }
+
     /// Where a database of this name is, or would be.
     pub fn database_path(&self, name: &str) -> PathBuf {
         self.path.join("databases").join(name)
+    }
+}
+
+/// The secret key, and behind it its public half: a digit that changed would be another server.
+fn key_text(key: &SigningKey) -> String {
+    format!("{}\n{}\n", hex::encode(key.to_bytes()), hex::encode(key.verifying_key().to_bytes()))
+}
+
+/// A key alone is one from before its public half was written down.
+fn parse_key(text: &[u8]) -> Result<SigningKey, String> {
+    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+    let (secret, public) = text.split_once('\n').unwrap_or((text, ""));
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(secret.trim(), &mut bytes).map_err(|error| error.to_string())?;
+    let key = SigningKey::from_bytes(&bytes);
+    if public.is_empty() || text == key_text(&key) {
+        Ok(key)
+    } else {
+        Err("its two halves do not belong together".into())
     }
 }
 

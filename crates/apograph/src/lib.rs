@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod folder;
 pub mod import;
 pub mod read;
+pub mod sealed;
 pub mod settings;
 pub mod spool;
 pub mod status;

@@ -11,7 +11,8 @@ mod support;
 
 use apograph::format::{State, SyncScope, Timestamp, View};
 use apograph::read::Which;
-use apograph::synchronize::{Snapshot, SyncError, TransferError};
+use apograph::sealed::{read_sealed, write_sealed};
+use apograph::synchronize::{Snapshot, SyncError, SyncMarker, SyncPhase, TransferError};
 use apograph::transaction::Action;
 use bytes::BytesMut;
 use support::synchronize::{
@@ -177,8 +178,9 @@ fn a_crash_while_installing_is_finished_by_the_next_start() {
         // The marker says that only the last step is left: as a crash at its very beginning leaves it.
         let install = |home: &std::path::Path| {
             let path = home.join("databases/main/synchronize.json");
-            let text = std::fs::read_to_string(&path).unwrap();
-            std::fs::write(&path, text.replace("\"transferring\"", "\"installing\"")).unwrap();
+            let mut marker: SyncMarker = read_sealed(&path).unwrap();
+            marker.phase = SyncPhase::Installing;
+            write_sealed(&path, &marker).unwrap();
         };
         // Killed: what came last is in the log, and not in the store yet.
         servers.crash_and("replica", install);

@@ -32,10 +32,6 @@ impl World {
                 (host.fail_sync_in, host.is_full) = (None, false);
             });
             self.server(host).paused_until_us = now;
-            if os::with(|os| os.host(host).failed) {
-                // A store goes on when one of its syncs failed; what that left in its folder goes with the next start.
-                self.die(host, true)?;
-            }
             if self.server(host).up.is_none() {
                 self.after(100_000, Event::Start(host));
             }

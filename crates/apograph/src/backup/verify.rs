@@ -18,7 +18,7 @@ use super::create::{hash_file, walk};
 use super::list::{ListReader, inside, order};
 use super::{BackedUpPartition, BackupError, LIST, MANIFEST, Manifest, Monitor, Phase, Progress, disk, tell};
 use crate::database::{DatabaseFile, chain};
-use crate::folder::read_json;
+use crate::sealed::read_sealed;
 
 /// Findings that are listed; more are only counted.
 const FINDINGS_MAX: usize = 1_000;
@@ -201,7 +201,7 @@ fn stores(
     report: &mut Report,
     monitor: Monitor<'_>,
 ) -> Result<(), BackupError> {
-    let file: DatabaseFile = match read_json(&dir.join("database.json")) {
+    let file: DatabaseFile = match read_sealed(&dir.join("database.json")) {
         Ok(file) => file,
         Err(error) => {
             report.add("database.json", chain(&error));

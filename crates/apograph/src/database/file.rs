@@ -11,7 +11,8 @@ use super::Handshake;
 use super::open::OpenError;
 use super::roles::{EpochStart, Handover, Promoting};
 use crate::Role;
-use crate::folder::{Folder, FolderError, disk, read_json, sync_name, write_json};
+use crate::folder::{Folder, FolderError, disk, sync_name};
+use crate::sealed::{read_sealed, write_sealed};
 use crate::settings::DatabaseSettings;
 use crate::status::ServerIdentity;
 
@@ -41,6 +42,9 @@ pub struct DatabaseFile {
     /// This server was the primary and handed over; the new one has not been heard of as such yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover: Option<Handover>,
+    /// All partitions were there: one that is not was lost, and is not made anew.
+    #[serde(default)]
+    pub complete: bool,
     /// Another server is primary of the same epoch: neither takes writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rival: Option<ServerIdentity>,
@@ -73,6 +77,7 @@ impl DatabaseFile {
             primary,
             promoting: None,
             handover: None,
+            complete: false,
             rival: None,
         })
     }
@@ -89,16 +94,22 @@ impl DatabaseFile {
             epochs: handshake.known_epochs(),
             promoting: None,
             handover: None,
+            complete: false,
             rival: None,
         })
     }
 
     pub(crate) fn read(path: &Path) -> Result<Option<DatabaseFile>, OpenError> {
+        let partitions = path.join("partitions");
         let path = path.join("database.json");
         if !path.exists() {
+            if partitions.exists() {
+                let reason = "it is gone, and the partitions of the database are there".to_owned();
+                return Err(FolderError::Damaged { path, reason }.into());
+            }
             return Ok(None);
         }
-        let mut file: DatabaseFile = read_json(&path)?;
+        let mut file: DatabaseFile = read_sealed(&path)?;
         if file.epochs.is_empty() {
             // Written before roles could change.
             file.epochs.push(EpochStart::first(&file.primary));
@@ -109,7 +120,7 @@ impl DatabaseFile {
     pub(crate) fn write(&self, path: &Path) -> Result<(), FolderError> {
         let is_new = !path.exists();
         std::fs::create_dir_all(path).map_err(disk(path))?;
-        write_json(&path.join("database.json"), self)?;
+        write_sealed(&path.join("database.json"), self)?;
         if is_new {
             // Whoever finds no database where a primary should have one makes another.
             sync_name(path).map_err(disk(path))?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use apograph_format::partition::PartitioningError;
@@ -84,6 +84,14 @@ pub enum OpenError {
         /// Name of the primary.
         primary: String,
     },
+    /// A partition was there, and is not.
+    #[error("partition {partition} is lost: {} holds no journal; make this server a new copy, or restore a backup", path.display())]
+    Lost {
+        /// Which.
+        partition: PartitionId,
+        /// Where its journal was.
+        path: PathBuf,
+    },
     /// A synchronization that was begun cannot be taken up again.
     #[error("a synchronization that was begun cannot be taken up: {0}")]
     Synchronize(#[from] SyncError),
@@ -108,9 +116,12 @@ impl Database {
         if file.role == Role::Primary && !is_mine {
             return Err(OpenError::OfAnotherServer { primary: file.primary.name });
         }
+        let mut marker = SyncMarker::read(path)?;
+        if file.complete && !is_installing(marker.as_ref()) {
+            find_lost(path, &file)?;
+        }
         prepare_spool(path)?;
         let stores = open_stores(path, &file, settings)?;
-        let mut marker = SyncMarker::read(path)?;
         if let Some(marker) = &marker {
             let homes = file.partitions.all().map(|partition| partition_home(path, partition));
             replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at)?;
@@ -133,6 +144,9 @@ impl Database {
         let path = path.to_owned();
         let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, path, sync);
         let shared = Arc::new(shared);
+        if !shared.file().complete {
+            shared.change_file(|file| file.complete = true)?;
+        }
         shared.find_sources().map_err(|reason| OpenError::Recovery { reason })?;
         for compared in passed.values() {
             compare(&shared, compared);
@@ -200,6 +214,20 @@ fn sync_names(path: &Path, file: &DatabaseFile) -> Result<(), FolderError> {
     }
     sync(&path.join("partitions"))?;
     sync(path)
+}
+
+/// Whoever makes a lost partition anew cuts every transaction that it had a part in.
+fn find_lost(path: &Path, file: &DatabaseFile) -> Result<(), OpenError> {
+    for partition in file.partitions.all() {
+        let journal = partition_home(path, partition).join("journal");
+        let is_segment =
+            |entry: fs::DirEntry| entry.path().extension().is_some_and(|found| found == "segment");
+        let mut entries = fs::read_dir(&journal).into_iter().flatten().flatten();
+        if !entries.any(is_segment) {
+            return Err(OpenError::Lost { partition, path: journal });
+        }
+    }
+    Ok(())
 }
 
 fn identity(file: &DatabaseFile, partition: PartitionId) -> Identity {

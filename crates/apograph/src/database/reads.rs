@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use apograph_format::{Content, ContentFact, Head, State, Timestamp, Uri, Version, VersionRef};
+use apograph_format::{Content, ContentFact, Hash, Head, State, Timestamp, Uri, Version, VersionRef};
 use apograph_store::{Documents, Store, StoreError};
 
 use super::plan::newest_cursor;
@@ -68,17 +68,24 @@ impl Database {
 
     pub(super) fn read_version(&self, uri: &Uri, version: &VersionRef) -> Result<Version, ReadError> {
         let body = self.shared.noticing(uri, self.shared.store_of(uri).payload(&version.id))?;
-        let Some(body) = body else { return Err(self.absent(uri, version.number)) };
+        let Some(body) = body else { return Err(self.absent(uri, version)) };
         Version::decode(&body).map_err(|error| {
             StoreError::Damaged { what: format!("version {} of {uri}: {error}", version.number) }.into()
         })
     }
 
     /// Why a body is not here.
-    fn absent(&self, uri: &Uri, number: u64) -> ReadError {
-        match self.shared.store_of(uri).cut_versions(uri, self.visible()) {
-            Ok(Some(cut)) if number < cut.kept_from => {
-                ReadError::NotBrought { uri: uri.clone(), number, kept_from: cut.kept_from }
+    fn absent(&self, uri: &Uri, version: &VersionRef) -> ReadError {
+        let (store, at, number) = (self.shared.store_of(uri), self.visible(), version.number);
+        if let Ok(Some(cut)) = store.cut_versions(uri, at)
+            && number < cut.kept_from
+        {
+            return ReadError::NotBrought { uri: uri.clone(), number, kept_from: cut.kept_from };
+        }
+        // What came erased says nothing of itself; its purge is on its way here.
+        match store.version(uri, number, at) {
+            Ok(Some(record)) if record.id == version.id && record.is_told() => {
+                self.shared.lost(uri, version.id)
             }
             _ => ReadError::Erased { uri: uri.clone() },
         }
@@ -143,7 +150,9 @@ impl Database {
     ) -> Result<ContentReader, ReadError> {
         let partition = self.partitioning().of(uri);
         let store = self.shared.store(partition).expect("there is a store for every partition");
-        let fact = store.content(&content.hash)?.ok_or_else(|| ReadError::Erased { uri: uri.clone() })?;
+        let Some(fact) = store.content(&content.hash)? else {
+            return Err(self.shared.without(uri, &content.hash, content.hash));
+        };
         let end = range.end.min(fact.bytes);
         let (shared, store) = (Arc::clone(&self.shared), Arc::clone(store));
         Ok(ContentReader { uri: uri.clone(), shared, store, fact, at: range.start.min(end), end })
@@ -197,9 +206,28 @@ impl Iterator for ContentReader {
 
 impl ContentReader {
     fn read(&self, index: usize) -> Result<Bytes, ReadError> {
-        let erased = || ReadError::Erased { uri: self.uri.clone() };
-        let hash = self.fact.chunks.get(index).ok_or_else(erased)?;
-        self.shared.noticing(&self.uri, self.store.payload(hash))?.ok_or_else(erased)
+        let Some(hash) = self.fact.chunks.get(index) else {
+            return Err(ReadError::Erased { uri: self.uri.clone() });
+        };
+        let chunk = self.shared.noticing(&self.uri, self.store.payload(hash))?;
+        chunk.ok_or_else(|| self.shared.without(&self.uri, &self.fact.hash, *hash))
+    }
+}
+
+impl Shared {
+    /// A payload of a content is not here: purged meanwhile, or lost.
+    fn without(&self, uri: &Uri, content: &Hash, payload: Hash) -> ReadError {
+        match self.store_of(uri).names(uri, content, self.visible()) {
+            Ok(false) => ReadError::Erased { uri: uri.clone() },
+            Ok(true) => self.lost(uri, payload),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// A document names what is not here.
+    fn lost(&self, uri: &Uri, payload: Hash) -> ReadError {
+        self.suspect(uri);
+        StoreError::Missing { hash: payload }.into()
     }
 }
 

@@ -135,6 +135,7 @@ impl Worker {
                 }
             }
         }
+        self.heed_stores();
         self.release_if_over();
         self.try_again_if_stalled();
         if self.shared.stopped().is_none() {
@@ -144,6 +145,16 @@ impl Worker {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// A store whose write or sync failed is not gone on with, like a journal: the next start finds out what is on the disk.
+    fn heed_stores(&self) {
+        let failed = self.shared.stores.iter().find_map(|store| store.failed());
+        if let Some(reason) = failed
+            && self.shared.health().stopped.is_none()
+        {
+            self.shared.stop(format!("a store failed: {reason}"));
+        }
     }
 
     /// Does a command and what waits behind it; answers whether it was told to stop.
@@ -327,7 +338,9 @@ impl Worker {
             }
         }
         for store in &self.shared.stores {
-            if let Err(error) = store.flush() {
+            if store.failed().is_some() {
+                tracing::warn!("a store that failed is not flushed; the next start replays more");
+            } else if let Err(error) = store.flush() {
                 tracing::warn!(%error, "the store was not flushed; the next start replays more");
             }
         }

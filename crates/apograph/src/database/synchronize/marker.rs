@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
-use crate::folder::{FolderError, disk, read_json, write_json};
+use crate::folder::{FolderError, disk};
+use crate::sealed::{read_sealed, write_sealed};
 
 /// A synchronization that was begun and is not finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,11 +65,11 @@ impl SyncMarker {
 
     pub(in crate::database) fn read(database: &Path) -> Result<Option<SyncMarker>, FolderError> {
         let path = file(database);
-        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+        if path.exists() { read_sealed(&path).map(Some) } else { Ok(None) }
     }
 
     pub(in crate::database) fn write(&self, database: &Path) -> Result<(), FolderError> {
-        write_json(&file(database), self)
+        write_sealed(&file(database), self)
     }
 
     pub(in crate::database) fn remove(database: &Path) -> Result<(), FolderError> {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::marker::SyncMarker;
 use crate::database::state::now_us;
-use crate::folder::{FolderError, read_json, write_json};
+use crate::folder::FolderError;
+use crate::sealed::{read_sealed, write_sealed};
 
 /// Documents listed by name in an outcome; the rest is counted.
 pub(super) const LISTED_MAX: usize = 1_000;
@@ -87,11 +88,11 @@ impl SyncOutcome {
 
     pub(crate) fn read(database: &Path) -> Result<Option<SyncOutcome>, FolderError> {
         let path = file(database);
-        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+        if path.exists() { read_sealed(&path).map(Some) } else { Ok(None) }
     }
 
     pub(crate) fn write(&self, database: &Path) -> Result<(), FolderError> {
-        write_json(&file(database), self)
+        write_sealed(&file(database), self)
     }
 
     /// What operators are told until somebody has seen it: this copy had shown something else than its source.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::SyncError;
 use super::outcome::LISTED_MAX;
 use crate::database::Database;
-use crate::folder::{FolderError, read_json, write_json};
+use crate::folder::FolderError;
+use crate::sealed::{read_sealed, write_sealed};
 
 /// A document that this copy could not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Database {
         // What is not held any more needs no words.
         dropped.0.retain(|known, _| held.iter().any(|held| held.uri == *known));
         dropped.0.insert(uri.clone(), reason.to_owned());
-        write_json(&file(&self.shared.path), &dropped)?;
+        write_sealed(&file(&self.shared.path), &dropped)?;
         Ok(true)
     }
 }
@@ -79,7 +80,7 @@ impl Database {
 impl Dropped {
     fn read(database: &Path) -> Result<Dropped, FolderError> {
         let path = file(database);
-        if path.exists() { read_json(&path) } else { Ok(Dropped::default()) }
+        if path.exists() { read_sealed(&path) } else { Ok(Dropped::default()) }
     }
 }
 

@@ -58,7 +58,8 @@ pub struct SyncAnswer {
 
 enum Pending {
     Frame(SyncFrame),
-    Payload(Hash, usize),
+    /// A payload, its length, and whether it may be gone because it was purged.
+    Payload(Hash, usize, bool),
 }
 
 enum Frames {
@@ -90,7 +91,7 @@ struct Reader {
 /// A document, and the payloads to send with it: name and length.
 struct Read {
     document: SyncDocument,
-    bodies: Vec<(Hash, usize)>,
+    bodies: Vec<(Hash, usize, bool)>,
     is_purged: bool,
 }
 
@@ -362,7 +363,7 @@ impl SyncAnswer {
         while gathered.len() < bytes_max && !self.is_over {
             let frame = match self.pending.pop_front() {
                 Some(Pending::Frame(frame)) => frame,
-                Some(Pending::Payload(hash, length)) => self.payload(hash, length)?,
+                Some(Pending::Payload(hash, length, erasable)) => self.payload(hash, length, erasable)?,
                 None if self.advance()? => continue,
                 None => {
                     self.is_over = true;
@@ -374,12 +375,12 @@ impl SyncAnswer {
         Ok((!gathered.is_empty()).then(|| gathered.freeze()))
     }
 
-    fn payload(&self, hash: Hash, length: usize) -> Result<SyncFrame, SnapshotError> {
+    fn payload(&self, hash: Hash, length: usize, erasable: bool) -> Result<SyncFrame, SnapshotError> {
         let store = match &self.frames {
             Frames::Documents { reader, .. } | Frames::All { reader, .. } => &reader.store,
             _ => return Ok(SyncFrame::Payload(Payload::erased(hash, length))),
         };
-        Ok(read_payload(store, hash, length)?)
+        Ok(read_payload(store, hash, length, erasable)?)
     }
 
     /// Reads the next thing asked for; `false` when there is nothing more.
@@ -431,15 +432,15 @@ impl SyncAnswer {
                     }
                     if sent.insert(content.hash) {
                         let chunks = content.chunks.iter().enumerate();
-                        pending.extend(
-                            chunks.map(|(index, chunk)| Pending::Payload(*chunk, content.chunk_bytes(index))),
-                        );
+                        pending.extend(chunks.map(|(index, chunk)| {
+                            Pending::Payload(*chunk, content.chunk_bytes(index), false)
+                        }));
                     }
                 }
             }
             Frames::Payloads { reader, hashes } => {
                 let Some(hash) = hashes.next() else { return Ok(false) };
-                send(read_payload(&reader.store, hash, 0)?);
+                send(read_payload(&reader.store, hash, 0, false)?);
             }
             Frames::Purged { documents, after, looked } => loop {
                 let Some(item) = documents.next() else { return Ok(false) };
@@ -476,13 +477,20 @@ impl SyncAnswer {
 
 fn queue(pending: &mut VecDeque<Pending>, read: Read) {
     pending.push_back(Pending::Frame(SyncFrame::Document(Box::new(read.document))));
-    pending.extend(read.bodies.into_iter().map(|(hash, length)| Pending::Payload(hash, length)));
+    let body = |(hash, length, erasable)| Pending::Payload(hash, length, erasable);
+    pending.extend(read.bodies.into_iter().map(body));
 }
 
-/// A payload that cannot be read here is not sent: the copy holds the document back, and says so.
-fn read_payload(store: &Store, hash: Hash, length: usize) -> Result<SyncFrame, StoreError> {
+/// A payload that cannot be read here is not sent: the copy holds the document back, and says so. Neither is one said to be
+/// purged that something still names.
+fn read_payload(store: &Store, hash: Hash, length: usize, erasable: bool) -> Result<SyncFrame, StoreError> {
     match store.payload(&hash) {
         Ok(Some(bytes)) => Ok(SyncFrame::Payload(Payload { hash, erased: false, bytes })),
+        Ok(None) if !erasable && store.is_named_now(&hash)? => {
+            let reason = "the source's own bytes of it are lost".to_owned();
+            tracing::error!(%hash, "a payload is missing here; a copy that asked for it holds its document back");
+            Ok(SyncFrame::Lost { hash, reason })
+        }
         Ok(None) => Ok(SyncFrame::Payload(Payload::erased(hash, length))),
         Err(StoreError::Payload { .. }) => {
             let reason = "the source's own bytes of it are damaged".to_owned();
@@ -516,7 +524,7 @@ fn measure(reader: &Reader, of: &mut Measure, measured: &mut Measured) -> Result
         let contents = read.document.contents.iter().map(|content| content.bytes);
         measured.documents += 1;
         measured.bytes +=
-            read.bodies.iter().map(|(_, bytes)| *bytes as u64).sum::<u64>() + contents.sum::<u64>();
+            read.bodies.iter().map(|(_, bytes, _)| *bytes as u64).sum::<u64>() + contents.sum::<u64>();
     }
     Ok(true)
 }
@@ -571,7 +579,7 @@ impl Reader {
             if number < document.kept_from && !is_live {
                 continue;
             }
-            read.bodies.push((record.id, record.body_bytes as usize));
+            read.bodies.push((record.id, record.body_bytes as usize, !record.is_told()));
             if let Some(content) = record.content
                 && !document.contents.iter().any(|known| known.hash == content)
             {
@@ -594,7 +602,7 @@ impl Reader {
             return Ok(wanted.hashes);
         }
         let read = self.read(&wanted.uri, None)?;
-        let bodies = read.bodies.iter().map(|(hash, _)| *hash);
+        let bodies = read.bodies.iter().map(|(hash, ..)| *hash);
         let chunks = read.document.contents.iter().flat_map(|content| content.chunks.iter().copied());
         let shown: BTreeSet<Hash> = bodies.chain(chunks).collect();
         Ok(wanted.hashes.into_iter().filter(|hash| shown.contains(hash)).collect())

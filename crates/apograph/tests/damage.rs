@@ -1,0 +1,141 @@
+//! What the damage sweep of `apograph-sim` found: files that are altered, lost or confused are noticed, and healed where
+//! there is a source.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use apograph::error::{Cause, ReadError};
+use apograph::format::View;
+use apograph::read::Which;
+use apograph::{Database, OpenError};
+use apograph_store::StoreError;
+use support::synchronize::{Cost, synchronize};
+use support::{Servers, files, publish, put, uri};
+
+/// Two partitions, documents in both, a content that is a file of its own.
+fn servers() -> Servers {
+    let mut servers = Servers::start(2);
+    for name in ["/a", "/b", "/c", "/d"] {
+        servers.commit([put(name, &format!("text of {name}")), publish(name)]);
+    }
+    servers.commit([put("/large", &"large ".repeat(20_000)), publish("/large")]);
+    servers.check_exact();
+    servers
+}
+
+fn refused(opened: Result<(), OpenError>) -> String {
+    let error = opened.unwrap_err();
+    assert_eq!(error.comes_from(), Cause::Damage, "{error}");
+    error.to_string()
+}
+
+fn database(home: &Path) -> PathBuf {
+    home.join("databases/main")
+}
+
+#[test]
+fn a_partition_that_is_gone_is_missed_and_not_made_anew() {
+    for name in ["primary", "replica", "staging"] {
+        let mut servers = servers();
+        let aside = servers.path("aside");
+        let partition = database(&servers.path(name)).join("partitions/001");
+        let reason = refused(servers.tamper(name, |_| fs::rename(&partition, &aside).unwrap()));
+        assert!(reason.contains("partitions/001/journal"), "{reason}");
+        assert!(!partition.exists(), "nothing was made in its place");
+        fs::rename(&aside, &partition).unwrap();
+        servers.open_again(name);
+        servers.check_exact();
+    }
+}
+
+#[test]
+fn a_database_that_is_gone_or_lost_its_file_is_not_begun_anew() {
+    for name in ["primary", "replica"] {
+        let mut servers = servers();
+        let (aside, home) = (servers.path("aside"), servers.path(name));
+        let file = database(&home).join("database.json");
+        let reason = refused(servers.tamper(name, |_| fs::rename(&file, &aside).unwrap()));
+        assert!(reason.contains("database.json") && !file.exists(), "{reason}");
+        fs::rename(&aside, &file).unwrap();
+        servers.open_again(name);
+        if name == "primary" {
+            let folder = database(&home);
+            let reason = refused(servers.tamper(name, |_| fs::rename(&folder, &aside).unwrap()));
+            assert!(reason.contains("databases/main") && !folder.exists(), "{reason}");
+            fs::rename(&aside, &folder).unwrap();
+            servers.open_again(name);
+        }
+        servers.check_exact();
+    }
+}
+
+#[test]
+fn a_digit_that_changed_is_no_other_epoch_and_no_other_server() {
+    let mut servers = servers();
+    for file in ["databases/main/database.json", "server.key"] {
+        for name in ["primary", "replica"] {
+            let path = servers.path(name).join(file);
+            let sound = fs::read_to_string(&path).unwrap();
+            let at = match file {
+                "server.key" => 7,
+                _ => sound.find("\"epoch\": 1").unwrap() + "\"epoch\": ".len(),
+            };
+            let mut bytes = sound.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'1' { b'3' } else { b'1' };
+            let reason = refused(servers.tamper(name, |_| fs::write(&path, &bytes).unwrap()));
+            assert!(reason.contains(file), "{reason}");
+            fs::write(&path, &sound).unwrap();
+            servers.open_again(name);
+        }
+    }
+    servers.check_exact();
+}
+
+fn chunk(home: &Path) -> PathBuf {
+    let is_chunk = |path: &PathBuf| path.to_string_lossy().contains("/chunks/");
+    files(home).into_iter().map(|(path, _)| path).find(is_chunk).unwrap()
+}
+
+fn content(database: &Database) -> Result<Vec<bytes::Bytes>, ReadError> {
+    let document = database.document(&uri("/large"), Which::Working, None)?;
+    let content = document.version.content.unwrap();
+    database.content(&uri("/large"), &content, 0..content.bytes)?.collect()
+}
+
+#[test]
+fn a_content_that_is_lost_is_not_called_purged_and_a_copy_brings_it_anew() {
+    let mut servers = servers();
+    let lost = chunk(&servers.path("replica"));
+    fs::remove_file(&lost).unwrap();
+    let replica = servers.database("replica");
+    let error = content(&replica).unwrap_err();
+    assert!(matches!(error, ReadError::Store(StoreError::Missing { .. })), "{error}");
+    assert!(replica.has_suspects());
+    // As a link does when it hears of suspects; the primary writes something first, for a later snapshot.
+    servers.commit([put("/e", "e")]);
+    assert!(synchronize(&servers.primary(), &replica, "damaged", &mut Cost::default()).is_whole());
+    assert!(!replica.has_suspects() && lost.exists());
+    replica.see_sync_outcome().unwrap();
+    content(&replica).unwrap();
+    drop(replica);
+    servers.follow_one("replica");
+    servers.check_equal_one("replica");
+}
+
+#[test]
+fn a_source_that_lost_a_content_does_not_tell_its_copies_that_it_was_purged() {
+    let mut servers = servers();
+    fs::remove_file(chunk(&servers.path("primary"))).unwrap();
+    let second = servers.database("second");
+    fs::remove_file(chunk(&servers.path("second"))).unwrap();
+    content(&second).unwrap_err();
+    servers.commit([put("/e", "e")]);
+    let outcome = synchronize(&servers.primary(), &second, "damaged", &mut Cost::default());
+    assert_eq!(outcome.quarantined, 1, "{outcome:?}");
+    let held = second.quarantine().unwrap();
+    assert_eq!(held[0].uri, uri("/large"));
+    assert_eq!(second.view(), View::Full);
+}
