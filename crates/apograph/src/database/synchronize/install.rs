@@ -18,7 +18,7 @@ use super::{Snapshot, SnapshotPartition, SyncError};
 use crate::database::applier::Applier;
 use crate::database::file::DatabaseFile;
 use crate::database::worker::{Worker, chain};
-use crate::folder::{FolderError, disk};
+use crate::folder::{FolderError, disk, sync_name};
 
 /// Is a synchronization to be finished before the database can be opened?
 pub(in crate::database) fn is_installing(marker: Option<&SyncMarker>) -> bool {
@@ -143,6 +143,8 @@ fn clean_up(database: &Path, snapshot: &Snapshot) -> Result<(), FolderError> {
         let before = aside(&home, snapshot, false);
         if before.exists() {
             fs::remove_dir_all(&before).map_err(disk(&before))?;
+            // Nobody looks for it again: what a power cut brings back would stay, and a purge would not reach it.
+            sync_name(&before).map_err(disk(&before))?;
         }
     }
     Ok(())
