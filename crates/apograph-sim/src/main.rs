@@ -1,5 +1,6 @@
 //! `apograph-sim run`: simulates servers, one run for each seed; `apograph-sim soak`: for as long as you like.
-//! `apograph-sim crash-points`: cuts the power at every operation.
+//! `apograph-sim crash-points`: cuts the power at every operation. `apograph-sim damage`: alters files, and asks what a
+//! server then says. `apograph-sim processes`: servers as they are shipped, while everything around them fails.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
 
@@ -8,6 +9,7 @@ mod commands;
 use std::process::ExitCode;
 
 use apograph_sim::crash::{self, Figures, Plan, Victim};
+use apograph_sim::damage;
 use apograph_sim::run::{self, Showing, Summary};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -35,6 +37,9 @@ enum Command {
     /// Start servers as processes, with clients that write, while networks, disks and processes fail as a seed draws, and
     /// judge what clients saw; exit status 1 if a promise was broken. Needs the server: cargo build -p apograph-cli
     Processes(commands::Processes),
+    /// Alter, cut off, remove and confuse files of stopped servers, one at a time, start the server, and ask it for everything;
+    /// exit status 1 if it shows something else than before and nobody notices
+    Damage(DamageSweep),
 }
 
 #[derive(clap::Args)]
@@ -80,6 +85,23 @@ struct CrashPoints {
     only: Option<usize>,
 }
 
+#[derive(clap::Args)]
+struct DamageSweep {
+    /// Only these kinds of files; without any, all: see the table that is printed
+    #[arg(value_name = "KIND", value_parser = kind)]
+    kinds: Vec<damage::Kind>,
+    /// So much is done to the files of each kind in each of the data folders; the first small file of a kind has each of its
+    /// bytes altered beside
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    each: usize,
+    /// Chooses places, bits and other files
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Only damage whose description contains this, to repeat a fault: the folder is kept, as it was before the start
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Who {
     /// A primary that takes edits
@@ -99,6 +121,7 @@ fn main() -> ExitCode {
         Command::Bugs(arguments) => bugs(&arguments),
         Command::CrashPoints(arguments) => crash_points(arguments),
         Command::Processes(arguments) => arguments.run(),
+        Command::Damage(arguments) => sweep(arguments),
     };
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -226,4 +249,72 @@ fn show(plan: Plan, figures: &Figures) {
             fault.operations, fault.survival, fault.place, fault.what
         );
     }
+}
+
+fn kind(text: &str) -> Result<damage::Kind, String> {
+    let found = damage::Kind::ALL.into_iter().find(|(_, name)| *name == text).map(|(kind, _)| kind);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = damage::Kind::ALL.into_iter().map(|(_, name)| name).collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+fn sweep(arguments: DamageSweep) -> bool {
+    let DamageSweep { kinds, each, seed, only } = arguments;
+    let plan = damage::Plan { kinds, each, seed, only, threads: threads() };
+    let figures = match damage::run(&plan) {
+        Ok(figures) => figures,
+        Err(error) => {
+            eprintln!("damage: {error}");
+            return false;
+        }
+    };
+    println!(
+        "{:<17} {:>6} {:>9} {:>6} {:>5} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "kind",
+        "files",
+        "bytes",
+        "flips",
+        "cuts",
+        "others",
+        "refused",
+        "noticed",
+        "harmless",
+        "cut",
+        "SILENT"
+    );
+    for (kind, of) in &figures.kinds {
+        println!("{kind:<17} {of}");
+    }
+    let total = figures.total();
+    println!("{:<17} {total}", "all");
+    for (what, faults) in [("SILENT", &figures.faults), ("misnamed", &figures.misnamed)] {
+        for fault in faults.iter().take(50) {
+            println!("  {what}: {}:\n    {}", fault.case, fault.what);
+        }
+    }
+    let healed = figures.healed;
+    let damaged = total.flips + total.cuts + total.others;
+    println!(
+        "damage: {} files, {} bytes, {damaged} times damaged ({} bytes flipped, {} truncations, {} others), {:.1} % noticed, \
+         {} harmless, {} cut behind what was acknowledged, {} silent, {} called something else; \
+         {} copies healed ({} by themselves, {} from the journal, {} anew); {:.0} s",
+        total.files,
+        total.bytes,
+        total.flips,
+        total.cuts,
+        total.others,
+        100.0 * (total.times(damage::Outcome::Refused) + total.times(damage::Outcome::Noticed)) as f64
+            / damaged.max(1) as f64,
+        total.times(damage::Outcome::Harmless),
+        total.times(damage::Outcome::Cut),
+        figures.faults.len(),
+        figures.misnamed.len(),
+        healed.by_themselves + healed.by_replay + healed.anew,
+        healed.by_themselves,
+        healed.by_replay,
+        healed.anew,
+        figures.took.as_secs_f64()
+    );
+    figures.faults.is_empty()
 }

@@ -6,7 +6,7 @@ use apograph::{Database, Operation};
 
 /// A step of the script.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     /// A transaction.
     Commit(Vec<(&'static str, Do)>),
     /// The server is idle until it has written a checkpoint.
@@ -17,7 +17,7 @@ pub enum Step {
 
 /// What is done to a document.
 #[derive(Debug, Clone)]
-pub enum Do {
+pub(crate) enum Do {
     /// Saved with this text.
     Put(String),
     /// Saved with a content of so many bytes.
@@ -38,13 +38,13 @@ pub enum Do {
 
 /// Steps.
 #[derive(Debug, Clone)]
-pub struct Script(pub Vec<Step>);
+pub(crate) struct Script(pub(crate) Vec<Step>);
 
 const NAMES: [&str; 9] = ["/a", "/b", "/c/1", "/c/2", "/d", "/e", "/f", "/g", "/h"];
 
 impl Script {
     /// Eleven to thirteen transactions and a restart in each round; four rounds have everything.
-    pub fn new(rounds: usize) -> Script {
+    pub(crate) fn new(rounds: usize) -> Script {
         let mut steps = Vec::new();
         for round in 0..rounds {
             for (index, name) in NAMES.iter().enumerate() {
@@ -96,7 +96,7 @@ fn text(round: usize, index: usize) -> String {
 }
 
 /// The transaction of a step, as this database takes it.
-pub(super) fn transaction(database: &Database, changes: &[(&'static str, Do)]) -> Transaction {
+pub(crate) fn transaction(database: &Database, changes: &[(&'static str, Do)]) -> Transaction {
     let operation = |(name, what): &(&'static str, Do)| Operation {
         uri: Uri::parse(name).unwrap(),
         precondition: Precondition::None,

@@ -5,7 +5,6 @@
 //! started on what would be left. An image that was seen before is not started again: what the server showed then is
 //! compared with what was promised since.
 
-mod script;
 mod servers;
 
 use std::collections::HashMap;
@@ -19,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::disk::survival::{Image, Replay, Survival};
 use crate::disk::{Disk, Operation};
 
-pub use script::Script;
+use crate::script::Script;
 
 /// Which server's disk is cut off, and what it does meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
