@@ -81,7 +81,7 @@ fn a_digit_that_changed_is_no_other_epoch_and_no_other_server() {
             let sound = fs::read_to_string(&path).unwrap();
             let at = match file {
                 "server.key" => 7,
-                _ => sound.find("\"epoch\": 1").unwrap() + "\"epoch\": ".len(),
+                _ => sound.find("\"epoch\": \"1").unwrap() + "\"epoch\": \"".len(),
             };
             let mut bytes = sound.clone().into_bytes();
             bytes[at] = if bytes[at] == b'1' { b'3' } else { b'1' };
