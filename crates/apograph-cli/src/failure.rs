@@ -305,7 +305,7 @@ fn problem_next(problem: &Problem) -> Option<String> {
             "give --token-file FILE or set APOGRAPH_TOKEN_FILE; the files are in the server's data folder, under tokens/"
                 .to_owned(),
         ),
-        (_, Some(url)) => Some(format!("send edits to the primary: --server {url}")),
+        (_, Some(url)) => Some(format!("send it to the primary: --server {url}")),
         _ => match problem.text("moved_to") {
             Some(uri) => Some(format!("it was moved: apograph get {uri}")),
             None => problem.next.clone(),
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(failure.kind().exit_status(), 3);
         assert_eq!(
             failure.to_text(),
-            "error: refused: this server holds a replica\n  next: send edits to the primary: --server http://127.0.0.1:7700\n"
+            "error: refused: this server holds a replica\n  next: send it to the primary: --server http://127.0.0.1:7700\n"
         );
         assert!(failure.to_json().contains("\"primary_url\":\"http://127.0.0.1:7700\""));
     }
