@@ -342,14 +342,16 @@ mod tests {
     #[test]
     fn bytes_are_late_and_few() {
         let network = Network::to(parrot().0);
-        for (trouble, text) in [
-            (Trouble::Late { milliseconds: 100 }, "a".to_owned()),
-            (Trouble::Narrow { bytes_per_second: 10_000 }, "b".repeat(1_000)),
+        // What is narrow comes in pieces: those that came back are on their way while others go there.
+        for (trouble, text, at_least) in [
+            (Trouble::Late { milliseconds: 100 }, "a".to_owned(), 190),
+            (Trouble::Narrow { bytes_per_second: 10_000 }, "b".repeat(1_000), 95),
         ] {
             network.suffer(trouble);
             let began = Instant::now();
             assert_eq!(say(&mut connect(&network), &text).unwrap(), text);
-            assert!(began.elapsed() >= Duration::from_millis(190), "{trouble:?}: {:?}", began.elapsed());
+            let took = began.elapsed();
+            assert!(took >= Duration::from_millis(at_least), "{trouble:?}: {took:?}");
         }
     }
 
