@@ -130,7 +130,7 @@ pub(crate) fn inspect(
     })
 }
 
-fn read_acknowledged(dir: &Path, names: &[SegmentName]) -> Result<Reading, OpenError> {
+pub(crate) fn read_acknowledged(dir: &Path, names: &[SegmentName]) -> Result<Reading, OpenError> {
     let damage = |reason| Damage::new(&Acknowledged::path(dir), 0, 0, reason);
     let reading = match acknowledged::read(dir) {
         Ok(reading) => reading,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use apograph_format::{Position, Timestamp};
 
 use crate::entries::Entries;
-use crate::inspect::{Recovery, inspect};
+use crate::folder::segment_names;
+use crate::inspect::{Recovery, inspect, read_acknowledged};
 use crate::journal::open::OpenError;
 use crate::locate::{LocateError, locate};
 use crate::options::Identity;
@@ -44,6 +45,11 @@ impl JournalReader {
         recovery.erased = inspection.erasing.as_ref().map_or(0, |targets| targets.len() as u64);
         let shared = Arc::new(Shared::new(State::new(&inspection, 0, 0)));
         Ok((JournalReader::new(shared, inspection.identity), recovery))
+    }
+
+    /// Sequence of the last entry of a folder that was acknowledged. After a power cut it may be lower than it was, never higher.
+    pub fn acknowledged_in(dir: &Path) -> Result<u64, OpenError> {
+        Ok(read_acknowledged(dir, &segment_names(dir)?)?.record.position.sequence)
     }
 
     /// Whose journal it is.

@@ -431,6 +431,63 @@ fn orphans_are_kept_whatever_the_reason_of_the_synchronization() {
 }
 
 #[test]
+fn a_part_of_what_a_copy_never_showed_is_no_orphan() {
+    let mut servers = Servers::start(2);
+    for name in ["replica", "second"] {
+        let copy = servers.database(name).handshake(apograph::format::View::Full).unwrap().server;
+        servers.primary().announce_copy(&copy, Role::Replica).unwrap();
+    }
+    servers.check_exact();
+    let (old, new) = (servers.primary(), servers.database("replica"));
+    let partitioning = old.partitioning();
+    let in_partition = |partition: u16| {
+        let mut names = (0..).map(|number| format!("/in/{partition}/{number}"));
+        names.find(|name| partitioning.of(&uri(name)).0 == partition).unwrap()
+    };
+    let both = || vec![put(&in_partition(0), "x"), put(&in_partition(1), "x")];
+    // Shown here, nowhere else.
+    let shown = commit(&old, both());
+    for partition in partitioning.all() {
+        servers.follow_partition("second", partition, 100);
+    }
+    let visible = servers.database("second").visible();
+    assert!(visible >= shown.timestamp);
+    // Of the last one only one part arrives.
+    let late = commit(&old, both());
+    let one = partitioning.of(&uri(&in_partition(1)));
+    servers.follow_partition("second", one, 100);
+    assert_eq!(servers.database("second").visible(), visible);
+    new.promote(Promote { reason: "the primary burned down".into(), ..Promote::default() }).unwrap();
+    servers.database("second").learn(new.epochs()).unwrap();
+    synchronize(&new, &servers.database("second"), "unknown-position", &mut Cost::default());
+
+    // Also where a list ends with it.
+    let second = servers.database("second");
+    for limit in [1, 2, 100] {
+        let listed = second.orphans(apograph::format::Timestamp::ZERO, limit).unwrap();
+        let listed: Vec<_> = listed.iter().map(|orphan| (orphan.token, orphan.is_whole)).collect();
+        assert_eq!(listed, [(shown, true)], "and not a part of {late}");
+    }
+    assert_eq!(kept(&second).iter().map(|orphan| orphan.label.token).collect::<Vec<_>>(), [shown]);
+    drop(second);
+    // A part of what was shown is one, and says that it is a part.
+    servers
+        .tamper("second", |home| {
+            let partition = home.join("databases/main/partitions/000");
+            let folders = std::fs::read_dir(&partition).unwrap().map(|entry| entry.unwrap().path());
+            let fork = folders.into_iter().find(|path| path.to_string_lossy().contains("journal.fork-"));
+            std::fs::remove_dir_all(fork.unwrap()).unwrap();
+        })
+        .unwrap();
+    let listed = servers.database("second").orphans(apograph::format::Timestamp::ZERO, 100).unwrap();
+    assert_eq!(
+        listed.iter().map(|orphan| (orphan.token, orphan.is_whole)).collect::<Vec<_>>(),
+        [(shown, false)]
+    );
+    assert_eq!(servers.database("second").discard_orphans().unwrap(), 1);
+}
+
+#[test]
 fn readers_never_see_a_mixture_of_two_histories() {
     let mut servers = Servers::start(3);
     let copy = servers.database("replica").handshake(apograph::format::View::Full).unwrap().server;

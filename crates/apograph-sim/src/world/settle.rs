@@ -110,12 +110,7 @@ impl World {
         let Some(database) = self.server(host).database() else { return Ok(()) };
         let orphans = os::as_host(host, || database.orphans(Timestamp::ZERO, 10_000));
         let orphans = orphans.map_err(|error| format!("{} cannot list orphans: {error}", SERVERS[host].0))?;
-        // A part of what it never showed, said to be one. Known: docs/reliability.md.
-        let may_list_parts = database.view() == View::Published;
         for orphan in orphans {
-            if !orphan.is_whole && may_list_parts {
-                continue;
-            }
             if !orphan.is_whole && self.plan.retention_bytes_max.is_none() {
                 return Err(format!("{} lists half of {}", SERVERS[host].0, orphan.token));
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::super::worker::chain;
 use super::super::Database;
-use super::{OrphanError, RESTORED};
+use super::{Extent, OrphanError, RESTORED};
 
 /// Entries of a transaction that are held until it is sent; those of a larger one are read again.
 const HELD_BYTES_MAX: usize = 16 << 20;
@@ -68,6 +68,8 @@ pub struct KeptOrphans {
 struct Lane {
     partition: PartitionId,
     path: PathBuf,
+    /// Sequence of the last entry that this server showed for certain.
+    acknowledged: u64,
     entries: Entries,
     /// The next entry, and where it begins.
     next: Option<(Position, Entry)>,
@@ -79,9 +81,8 @@ struct Parts {
     entries: Vec<Entry>,
     bytes: usize,
     begins: Vec<(PartitionId, PathBuf, Position)>,
-    here: BTreeSet<PartitionId>,
+    extent: Extent,
     is_transaction: bool,
-    is_whole: bool,
     cursor: Option<String>,
     before: BTreeMap<Uri, Hash>,
     left: Vec<(Uri, Hash)>,
@@ -216,7 +217,7 @@ impl KeptOrphans {
                     self.heads.insert(key, *essence);
                 }
             }
-            if !is_wanted || !parts.is_transaction {
+            if !is_wanted || !parts.is_transaction || !parts.extent.is_orphan() {
                 continue;
             }
             let Some(base) = self.base_of(token) else { continue };
@@ -227,7 +228,7 @@ impl KeptOrphans {
             };
             return Ok(Some(KeptOrphan {
                 label: OrphanLabel { token, from, base, before },
-                is_whole: parts.is_whole,
+                is_whole: parts.extent.is_whole,
                 importer: parts.cursor.filter(|cursor| !cursor.starts_with(RESTORED)),
                 entries,
             }));
@@ -249,6 +250,8 @@ impl KeptOrphans {
         let Some(lowest) = lowest else { return Ok(()) };
         for (partition, path) in set {
             let journal = lane(partition, &path)?;
+            let acknowledged =
+                JournalReader::acknowledged_in(&path).map_err(|error| damaged(partition, &error))?;
             let since = Timestamp(lowest.0.saturating_add(1));
             if since > journal.end_timestamp() {
                 continue;
@@ -258,7 +261,7 @@ impl KeptOrphans {
                 Some(entries) => entries,
                 None => journal.entries(&journal.start()).map_err(|error| damaged(partition, &error))?,
             };
-            let mut lane = Lane { partition, path, entries, next: None };
+            let mut lane = Lane { partition, path, acknowledged, entries, next: None };
             lane.advance(&self.database)?;
             self.lanes.push(lane);
         }
@@ -278,7 +281,8 @@ impl KeptOrphans {
                     has_begun = true;
                 }
                 let facts = entry.facts().map_err(|error| damaged(lane.partition, &error))?;
-                parts.take(lane.partition, &entry, &facts, &self.heads);
+                let is_shown = entry.header().sequence <= lane.acknowledged;
+                parts.take((lane.partition, is_shown), &entry, &facts, &self.heads);
                 lane.advance(&self.database)?;
             }
         }
@@ -287,7 +291,13 @@ impl KeptOrphans {
 }
 
 impl Parts {
-    fn take(&mut self, partition: PartitionId, entry: &Entry, facts: &Facts, heads: &HashMap<Hash, Hash>) {
+    fn take(
+        &mut self,
+        (partition, is_shown): (PartitionId, bool),
+        entry: &Entry,
+        facts: &Facts,
+        heads: &HashMap<Hash, Hash>,
+    ) {
         self.bytes = self.bytes.saturating_add(entry.bytes().len());
         if self.bytes <= HELD_BYTES_MAX {
             self.entries.push(entry.clone());
@@ -296,8 +306,7 @@ impl Parts {
         }
         let Facts::Transaction(facts) = facts else { return };
         self.is_transaction = true;
-        self.here.insert(partition);
-        self.is_whole = entry.header().participants.iter().all(|of| self.here.contains(&of));
+        self.extent.add(partition, entry, is_shown);
         self.cursor = facts.cursor.as_ref().map(|cursor| cursor.name.clone()).or(self.cursor.take());
         for change in &facts.changes {
             let key = Hash::of(change.uri.as_str().as_bytes());

@@ -109,12 +109,53 @@ fn comment_of(entry: &Entry, facts: &TransactionFacts) -> String {
     version.map(|version| version.comment).unwrap_or_default()
 }
 
+/// How much of a transaction the journals that were put aside hold.
+#[derive(Debug, Default)]
+struct Extent {
+    here: BTreeSet<PartitionId>,
+    is_whole: bool,
+    is_shown: bool,
+}
+
+impl Extent {
+    /// Another entry of it.
+    fn add(&mut self, partition: PartitionId, entry: &Entry, is_shown: bool) {
+        self.here.insert(partition);
+        self.is_whole = entry.header().participants.iter().all(|of| self.here.contains(&of));
+        self.is_shown |= is_shown;
+    }
+
+    /// A part of what this server never showed is none: a start would have cut it off, too.
+    fn is_orphan(&self) -> bool {
+        self.is_whole || self.is_shown
+    }
+}
+
 impl Database {
     /// Orphans behind `after`, oldest first, at most `limit`. Reads files, and writes nothing. Blocks.
     pub fn orphans(&self, after: Timestamp, limit: usize) -> Result<Vec<Orphan>, OrphanError> {
+        let mut orphans = Vec::new();
+        let mut read_to = Some(after);
+        while let Some(after) = read_to
+            && orphans.len() < limit
+        {
+            let (found, last) = self.orphans_among(after, limit - orphans.len())?;
+            orphans.extend(found);
+            read_to = last;
+        }
+        Ok(orphans)
+    }
+
+    /// Those among the `limit` transactions behind `after`, and the last one of these if there may be more.
+    fn orphans_among(
+        &self,
+        after: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<Orphan>, Option<Timestamp>), OrphanError> {
         let mut found: BTreeMap<Timestamp, Orphan> = BTreeMap::new();
         let restored = self.restored_orphans()?;
-        self.each_orphan(after, |partition, entry, facts| {
+        let mut extents: BTreeMap<Timestamp, Extent> = BTreeMap::new();
+        self.each_orphan(after, |partition, entry, facts, is_shown| {
             let Facts::Transaction(facts) = facts else { return true };
             let (header, timestamp) = (entry.header(), entry.header().timestamp);
             let is_full = found.len() >= limit && !found.contains_key(&timestamp);
@@ -139,14 +180,18 @@ impl Database {
                     versions: change.versions.clone(),
                 }));
             }
-            orphan.is_whole =
-                header.participants.iter().all(|partition| orphan.partitions.contains(&partition));
+            let extent = extents.entry(timestamp).or_default();
+            extent.add(partition, entry, is_shown);
+            orphan.is_whole = extent.is_whole;
             while found.len() > limit {
                 found.pop_last();
+                extents.pop_last();
             }
             true
         })?;
-        Ok(found.into_values().collect())
+        let last = found.last_key_value().map(|(timestamp, _)| *timestamp).filter(|_| found.len() >= limit);
+        found.retain(|timestamp, _| extents.get(timestamp).is_some_and(Extent::is_orphan));
+        Ok((found.into_values().collect(), last))
     }
 
     /// The versions that one orphan added, with contents of at most `content_bytes_max`. Blocks.
@@ -157,7 +202,7 @@ impl Database {
     ) -> Result<Vec<OrphanVersion>, OrphanError> {
         let mut versions = Vec::new();
         let mut payloads: BTreeMap<Hash, Bytes> = BTreeMap::new();
-        self.each_orphan(Timestamp(timestamp.0.saturating_sub(1)), |_, entry, facts| {
+        self.each_orphan(Timestamp(timestamp.0.saturating_sub(1)), |_, entry, facts, _| {
             if entry.header().timestamp != timestamp {
                 return false;
             }
@@ -197,10 +242,10 @@ impl Database {
 
     /// Removes all journals that were put aside, and with them every orphan. Answers how many orphans there were. Blocks.
     pub fn discard_orphans(&self) -> Result<u64, OrphanError> {
-        let mut gone = BTreeSet::new();
-        self.each_orphan(Timestamp::ZERO, |_, entry, facts| {
+        let mut gone: BTreeMap<Timestamp, Extent> = BTreeMap::new();
+        self.each_orphan(Timestamp::ZERO, |partition, entry, facts, is_shown| {
             if matches!(facts, Facts::Transaction(_)) {
-                gone.insert(entry.header().timestamp);
+                gone.entry(entry.header().timestamp).or_default().add(partition, entry, is_shown);
             }
             true
         })?;
@@ -208,7 +253,7 @@ impl Database {
             fs::remove_dir_all(&folder).map_err(disk(&folder))?;
         }
         self.forget_restored()?;
-        Ok(gone.len() as u64)
+        Ok(gone.values().filter(|extent| extent.is_orphan()).count() as u64)
     }
 
     /// Was something written here that a later epoch cut off, and that is in the journals still?
@@ -236,12 +281,12 @@ impl Database {
         Ok(forks)
     }
 
-    /// Entries of all journals that were put aside, as far as a later epoch cut them off; `take` says whether it wants
-    /// more of this journal.
+    /// Entries of all journals that were put aside, as far as a later epoch cut them off, and whether this server had shown
+    /// them for certain; `take` says whether it wants more of this journal.
     fn each_orphan(
         &self,
         after: Timestamp,
-        mut take: impl FnMut(PartitionId, &Entry, &Facts) -> bool,
+        mut take: impl FnMut(PartitionId, &Entry, &Facts, bool) -> bool,
     ) -> Result<(), OrphanError> {
         let file = self.shared.file().clone();
         // No epoch cut off anything before the lowest base.
@@ -252,6 +297,7 @@ impl Database {
             let failed =
                 |error: &dyn std::error::Error| OrphanError::Journal { partition, reason: chain(error) };
             let (journal, _) = JournalReader::open_read_only(&folder).map_err(|error| failed(&error))?;
+            let acknowledged = JournalReader::acknowledged_in(&folder).map_err(|error| failed(&error))?;
             if since > journal.end_timestamp() {
                 continue;
             }
@@ -267,7 +313,7 @@ impl Database {
                     continue;
                 }
                 let facts = entry.facts().map_err(|error| failed(&error))?;
-                if !take(partition, &entry, &facts) {
+                if !take(partition, &entry, &facts, header.sequence <= acknowledged) {
                     break;
                 }
             }
