@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use apograph_format::{Digest, Hash, Payload, Position, Timestamp, View};
 
 use crate::chunks::ChunkFiles;
-use crate::engine::{Engine, Lsm, LsmOptions, Memory, Pressure, Space};
+use crate::engine::{Engine, EngineError, Lsm, LsmOptions, Memory, Pressure, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::meta::Progress;
@@ -181,11 +181,23 @@ impl Store {
 
     /// One bounded step of background work; `true` if more is due. Call it from a thread of its own.
     pub fn maintain(&self) -> Result<bool, StoreError> {
+        self.maintain_by(|engine| engine.maintain())
+    }
+
+    /// The same, while nobody waits for it: merges take their time until `hurry` is set, or the writer would have to wait.
+    pub fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, StoreError> {
+        self.maintain_by(|engine| engine.maintain_gently(hurry))
+    }
+
+    fn maintain_by(
+        &self,
+        step: impl FnOnce(&dyn Engine) -> Result<bool, EngineError>,
+    ) -> Result<bool, StoreError> {
         if self.flush_asked.swap(false, Ordering::AcqRel) {
             self.flush()?;
             return Ok(true);
         }
-        self.heeding(self.engine.maintain().map_err(StoreError::from))
+        self.heeding(step(&*self.engine).map_err(StoreError::from))
     }
 
     /// What the writer should heed before it applies more.

@@ -21,6 +21,8 @@ mod lsm;
 mod memory;
 mod pinned;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -116,6 +118,15 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// `Io` (the process must stop) or `Damaged`.
     fn maintain(&self) -> Result<bool, EngineError>;
+
+    /// The same by a thread that nobody waits for, as long as `hurry` is not set: merges may take their time.
+    ///
+    /// # Errors
+    /// Those of [`maintain`](Self::maintain).
+    fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, EngineError> {
+        let _ = hurry;
+        self.maintain()
+    }
 
     /// How far maintenance is behind.
     fn pressure(&self) -> Pressure;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apograph_format::seeded::{self, Seeded};
 use apograph_journal::Journal;
-use apograph_store::Store;
+use apograph_store::{Store, StoreError};
 
 use super::worker::chain;
 use crate::stand_back;
@@ -49,10 +49,10 @@ impl Drop for Upkeep {
     }
 }
 
-fn maintain(stores: &[Arc<Store>], stop: &AtomicBool) {
+fn maintain(stores: &[Arc<Store>], stop: &Arc<AtomicBool>) {
     let mut failing = vec![false; stores.len()];
     while !stop.load(Ordering::Acquire) {
-        if !maintain_once(stores, &mut failing) {
+        if !maintain_each(stores, &mut failing, |store| store.maintain_gently(stop)) {
             std::thread::sleep(PAUSE);
         }
     }
@@ -61,9 +61,17 @@ fn maintain(stores: &[Arc<Store>], stop: &AtomicBool) {
 /// One step for every store; answers whether there is more to do. A failure is said once: writers meet the same error when
 /// they lend a hand under pressure.
 pub(super) fn maintain_once(stores: &[Arc<Store>], failing: &mut [bool]) -> bool {
+    maintain_each(stores, failing, Store::maintain)
+}
+
+fn maintain_each(
+    stores: &[Arc<Store>],
+    failing: &mut [bool],
+    step: impl Fn(&Store) -> Result<bool, StoreError>,
+) -> bool {
     let mut is_more_due = false;
     for (store, failing) in stores.iter().zip(failing) {
-        match store.maintain() {
+        match step(store) {
             Ok(due) => {
                 is_more_due |= due;
                 *failing = false;

@@ -4,14 +4,14 @@ use std::{
     collections::HashSet,
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use lsm_tree::compaction::filter::{CompactionFilter, Context, Factory, ItemAccessor, Verdict};
 
-use super::{bodies::owner, entry::decode_header, smooth::Smoothing, tree::Kind};
+use super::{bodies::owner, entry::decode_header, lock, pace::Pace, smooth::Smoothing, tree::Kind};
 use crate::engine::RESERVED_KEY;
 
 /// Makes a [`Collector`] for every merge of one tree.
@@ -24,15 +24,28 @@ pub(super) struct Collectors {
     erasing: RwLock<Arc<HashSet<Vec<u8>>>>,
     /// Entries above this version are forgotten; the highest number but during `rewind`.
     newest: AtomicU64,
+    /// Of the next merge.
+    pace: Mutex<Option<Pace>>,
 }
 
 impl Collectors {
     pub(super) fn new(kind: Kind, tables: PathBuf, horizon: Arc<AtomicU64>) -> Self {
-        Self { kind, tables, horizon, erasing: RwLock::default(), newest: AtomicU64::new(u64::MAX) }
+        Self {
+            kind,
+            tables,
+            horizon,
+            erasing: RwLock::default(),
+            newest: AtomicU64::new(u64::MAX),
+            pace: Mutex::default(),
+        }
     }
 
     pub(super) fn set_erasing(&self, keys: HashSet<Vec<u8>>) {
         *self.erasing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    pub(super) fn set_pace(&self, pace: Option<Pace>) {
+        *lock(&self.pace) = pace;
     }
 
     pub(super) fn set_newest(&self, version: u64) {
@@ -57,6 +70,7 @@ impl Factory for Collectors {
             kind: self.kind,
             key: Vec::new(),
             shadowed: false,
+            pace: lock(&self.pace).take(),
             _smoothing: Smoothing::of(&self.tables),
         })
     }
@@ -73,6 +87,7 @@ struct Collector {
     key: Vec<u8>,
     /// Whether a newer entry of `key` at or below the horizon was seen.
     shadowed: bool,
+    pace: Option<Pace>,
     /// What the merge writes goes to the disk meanwhile.
     _smoothing: Smoothing,
 }
@@ -104,7 +119,11 @@ impl Collector {
 
 impl CompactionFilter for Collector {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
-        let keeps = self.keeps(item.key(), &item.value()?);
+        let value = item.value()?;
+        let keeps = self.keeps(item.key(), &value);
+        if let Some(pace) = &mut self.pace {
+            pace.took(item.key().len() + value.len());
+        }
         // `Destroy` leaves nothing behind. That is right here: an older version is either in this merge, and dropped
         // too, or hidden by the newer one that is kept.
         Ok(if keeps { Verdict::Keep } else { Verdict::Destroy })

@@ -18,6 +18,7 @@ mod fingerprints;
 mod folder;
 mod manifest;
 mod options;
+mod pace;
 mod reading;
 mod smooth;
 mod tree;
@@ -26,7 +27,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,6 +38,7 @@ use fingerprints::Fingerprints;
 use folder::Folder;
 use lsm_tree::{Cache, DescriptorTable};
 pub use options::{Compression, LsmOptions};
+use pace::Pace;
 use tree::{Kind, Opening, Tree};
 
 use super::{
@@ -56,6 +58,9 @@ pub const LSM_TREES: [&str; 3] = [DOCUMENTS, BODIES, VALUES];
 const L0_RUNS_SLOW: usize = 12;
 const L0_RUNS_STOP: usize = 24;
 
+/// L0 runs at which merges no longer take their time: before the writer is slowed.
+const L0_RUNS_HURRY: usize = 8;
+
 /// The engine on disk. Dropping it flushes nothing.
 pub struct Lsm {
     documents: Tree,
@@ -65,6 +70,8 @@ pub struct Lsm {
     flushing: Mutex<()>,
     horizon: Arc<AtomicU64>,
     memtable_bytes: u64,
+    /// Whether the writer will have to wait soon; as of its last look.
+    pressed: Arc<AtomicBool>,
     opened_at: Option<u64>,
     fingerprints: Fingerprints,
     // Last: the lock on the folder goes after the trees.
@@ -115,6 +122,7 @@ impl Lsm {
             flushing: Mutex::new(()),
             horizon,
             memtable_bytes: options.memtable_bytes,
+            pressed: Arc::new(AtomicBool::new(false)),
             opened_at: persisted,
             fingerprints,
             folder,
@@ -147,6 +155,23 @@ impl Lsm {
     fn memtable_percent(&self) -> u64 {
         let bytes = self.trees().map(|(tree, _)| tree.memtable_bytes()).max().unwrap_or_default();
         bytes.saturating_mul(100) / self.memtable_bytes.max(1)
+    }
+
+    /// One step of work. `pace` is asked for that of a merge.
+    fn maintain_at(&self, pace: impl Fn() -> Option<Pace>) -> Result<bool, EngineError> {
+        if self.memtable_percent() >= 100
+            && let Some(flushing) = try_lock(&self.flushing)
+        {
+            self.flush_locked(&flushing)?;
+            return Ok(true);
+        }
+        for (tree, _) in self.trees() {
+            if tree.merge_step(pace())? {
+                self.fingerprints.note(self.trees());
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Seals all memtables at one version, then writes them out, bodies first.
@@ -233,24 +258,18 @@ impl Engine for Lsm {
     }
 
     fn maintain(&self) -> Result<bool, EngineError> {
-        if self.memtable_percent() >= 100
-            && let Some(flushing) = try_lock(&self.flushing)
-        {
-            self.flush_locked(&flushing)?;
-            return Ok(true);
-        }
-        for (tree, _) in self.trees() {
-            if tree.merge_step()? {
-                self.fingerprints.note(self.trees());
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.maintain_at(|| None)
+    }
+
+    fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, EngineError> {
+        self.maintain_at(|| Some(Pace::new([Arc::clone(hurry), Arc::clone(&self.pressed)])))
     }
 
     fn pressure(&self) -> Pressure {
         let runs = self.trees().map(|(tree, _)| tree.l0_runs()).max().unwrap_or_default();
         let percent = self.memtable_percent();
+        // A memtable that is full waits for a thread that merges.
+        self.pressed.store(percent >= 100 || runs >= L0_RUNS_HURRY, Ordering::Relaxed);
         if percent >= 200 || runs >= L0_RUNS_STOP {
             return Pressure::Stop;
         }

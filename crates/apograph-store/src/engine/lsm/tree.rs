@@ -20,6 +20,7 @@ use super::{
     collect::Collectors,
     folder::{io_error, sync_folder},
     lock, manifest,
+    pace::Pace,
     reading::{BoxedItems, Scan, guarded},
     smooth::Smoothing,
     try_lock,
@@ -164,10 +165,13 @@ impl Tree {
     }
 
     /// Merges once where the levels ask for it; `false` if they do not, or another thread is at it.
-    pub(super) fn merge_step(&self) -> Result<bool, EngineError> {
+    pub(super) fn merge_step(&self, pace: Option<Pace>) -> Result<bool, EngineError> {
         let Some(_merging) = try_lock(&self.merging) else { return Ok(false) };
+        self.collectors.set_pace(pace);
         let before = self.tree.current_version().id();
-        guarded(&self.path, || self.tree.compact(self.merges.clone(), WATERMARK))?;
+        let merged = guarded(&self.path, || self.tree.compact(self.merges.clone(), WATERMARK));
+        self.collectors.set_pace(None);
+        merged?;
         Ok(self.tree.current_version().id() != before)
     }
 
