@@ -88,8 +88,12 @@ impl Copy {
     pub fn is_underway(&self, stage: &Stage) -> bool {
         let Some((primary, status)) = stage.primary.status().zip(self.server.status()) else { return true };
         let behind = visible(&primary).saturating_sub(visible(&status));
-        let is_following = link(&status).is_some_and(|link| link.state == LinkState::Following);
-        !is_following || behind > MOMENT_MICROSECONDS
+        !follows(&status) || behind > MOMENT_MICROSECONDS
+    }
+
+    /// Whether its link does anything else than following, however far it is behind.
+    pub fn is_synchronizing(&self) -> bool {
+        !self.server.status().as_ref().is_some_and(follows)
     }
 
     /// What its link says of itself.
@@ -124,6 +128,10 @@ fn visible(status: &Status) -> u64 {
 
 fn link(status: &Status) -> Option<&LinkStatus> {
     status.links.iter().find(|link| link.direction == LinkDirection::In)
+}
+
+fn follows(status: &Status) -> bool {
+    link(status).is_some_and(|link| link.state == LinkState::Following)
 }
 
 fn told(link: &LinkStatus) -> String {

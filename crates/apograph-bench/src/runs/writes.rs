@@ -18,7 +18,7 @@ const SAMPLE: Duration = Duration::from_millis(250);
 const GROWTH_PERCENT_MAX: f64 = 15.0;
 
 /// Resident memory over time, in MiB. The copy does two things one after the other, each with memory of its own: it
-/// synchronizes, then it follows.
+/// synchronizes, then it catches up and follows.
 #[derive(Debug, Default)]
 struct Memory {
     primary: Vec<u64>,
@@ -114,7 +114,7 @@ fn watch(stage: &Stage, copy: &Copy, memory: &mut Memory, duration: Duration) {
         memory.primary.push(stage.primary.resident_mib());
         if copy.server.process_id().is_some() {
             let resident = copy.server.resident_mib();
-            let of = if copy.is_underway(stage) { &mut memory.synchronizing } else { &mut memory.following };
+            let of = if copy.is_synchronizing() { &mut memory.synchronizing } else { &mut memory.following };
             of.push(resident);
         }
         std::thread::sleep(SAMPLE);
