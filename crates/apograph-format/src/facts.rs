@@ -45,6 +45,20 @@ pub struct TransactionFacts {
     pub cursor: Option<Cursor>,
     /// How it stands in the published view; none when nothing of it shows there.
     pub published: Option<Published>,
+    /// What the versions that it adds name, for who gets their bodies when those were purged already. Empty in the
+    /// published view, and in entries from before it was written down.
+    pub named: Vec<VersionNames>,
+}
+
+/// What the body of a version says that must be known when the body is purged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionNames {
+    /// The version.
+    pub id: Hash,
+    /// Its content.
+    pub content: Option<Hash>,
+    /// Its type.
+    pub r#type: String,
 }
 
 /// How a transaction stands in the published view, so that any copy can derive that view partition by partition.
@@ -285,6 +299,7 @@ impl TransactionFacts {
                 .as_ref()
                 .map(|cursor| proto::Cursor { name: cursor.name.clone(), position: cursor.position.clone() }),
             published: self.published.map(Published::to_proto),
+            named: self.named.iter().map(VersionNames::to_proto).collect(),
         }
     }
 
@@ -298,7 +313,23 @@ impl TransactionFacts {
             source: facts.source.map(source_from_proto).transpose()?,
             cursor: facts.cursor.map(|cursor| Cursor { name: cursor.name, position: cursor.position }),
             published: facts.published.map(Published::from_proto),
+            named: facts.named.into_iter().map(VersionNames::from_proto).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl VersionNames {
+    fn to_proto(&self) -> proto::VersionNames {
+        proto::VersionNames {
+            id: hash_bytes(&self.id),
+            content: self.content.as_ref().map(hash_bytes).unwrap_or_default(),
+            r#type: self.r#type.clone(),
+        }
+    }
+
+    fn from_proto(names: proto::VersionNames) -> Result<VersionNames, FactsError> {
+        let content = (!names.content.is_empty()).then(|| hash(&names.content)).transpose()?;
+        Ok(VersionNames { id: hash(&names.id)?, content, r#type: names.r#type })
     }
 }
 
@@ -512,14 +543,20 @@ pub(crate) mod tests {
             source: Some(Position { epoch: Epoch::FIRST, sequence: 2, hash: Hash::of(b"s") }),
             cursor: Some(Cursor { name: "git:x".into(), position: "abc".into() }),
             published: Some(Published { participants: Participants(5), previous: Timestamp(3) }),
+            named: Vec::new(),
         };
         (Facts::Transaction(facts), vec![body, content])
     }
 
     #[test]
     fn round_trips() {
+        let names = |content| VersionNames { id: Hash::of(b"two"), content, r#type: "news".into() };
         let all = [
             sample_transaction().0,
+            Facts::Transaction(TransactionFacts {
+                named: vec![names(None), names(Some(Hash::of(b"some content")))],
+                ..TransactionFacts::default()
+            }),
             Facts::Contents(ContentsFacts { payloads: vec![Hash::of(b"p")], source: None }),
             Facts::Epoch(EpochFacts {
                 previous_epoch: Epoch::FIRST,

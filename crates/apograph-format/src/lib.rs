@@ -44,7 +44,7 @@ pub use entry::{Entry, EntryError};
 pub use epoch::{Epoch, Right};
 pub use facts::{
     Change, ContentFact, ContentsFacts, Cursor, EpochFacts, Facts, FactsError, Operation, Published,
-    SourcePosition, TransactionFacts,
+    SourcePosition, TransactionFacts, VersionNames,
 };
 pub use frame::{Frame, Heartbeat};
 pub use header::{EntryHeader, EntryKind};

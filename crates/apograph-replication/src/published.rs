@@ -22,7 +22,8 @@ use apograph_format::{
 pub trait Lookup {
     /// Why the store could not answer.
     type Error;
-    /// What is known of a version as of a timestamp, even when its body was purged since.
+    /// What is known of a version as of a timestamp, even when its body was purged since. `None` also if not all of it is
+    /// known: what is derived must not depend on who derives it.
     fn version(&self, uri: &Uri, number: u64, at: Timestamp) -> Result<Option<LiveVersion>, Self::Error>;
     /// How a content is cut.
     fn content(&self, hash: &Hash) -> Result<Option<ContentFact>, Self::Error>;
@@ -222,23 +223,22 @@ fn transaction_facts<L: Lookup>(
             continue;
         };
         let version = lookup.version(&change.uri, live.number, at).map_err(DeriveError::Lookup)?;
-        let Some(version) = version.filter(|version| version.id == live.id) else {
-            return Err(DeriveError::Forgotten { uri: change.uri.clone(), number: live.number });
-        };
+        let forgotten = || DeriveError::Forgotten { uri: change.uri.clone(), number: live.number };
+        let version = version.filter(|version| version.id == live.id).ok_or_else(forgotten)?;
         let mut want = |hash: Hash, bytes: usize| {
             if !wanted.iter().any(|known| known.hash == hash) {
                 wanted.push(Wanted { hash, bytes });
             }
         };
         want(live.id, version.body_bytes);
-        if let Some(content) = &version.content
-            && let Some(content) = lookup.content(content).map_err(DeriveError::Lookup)?
-            && !derived.contents.contains(&content)
-        {
-            for (index, chunk) in content.chunks.iter().enumerate() {
-                want(*chunk, content.chunk_bytes(index));
+        if let Some(content) = &version.content {
+            let content = lookup.content(content).map_err(DeriveError::Lookup)?.ok_or_else(forgotten)?;
+            if !derived.contents.contains(&content) {
+                for (index, chunk) in content.chunks.iter().enumerate() {
+                    want(*chunk, content.chunk_bytes(index));
+                }
+                derived.contents.push(content);
             }
-            derived.contents.push(content);
         }
         derived.changes.push(publication(change, &version));
     }

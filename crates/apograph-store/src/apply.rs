@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use apograph_format::{
     Change, Checkpoint, ContentFact, Entry, Facts, Hash, Head, Operation, Payload, Timestamp,
-    TransactionFacts, Uri, View,
+    TransactionFacts, Uri, VersionNames, View,
 };
 
 use crate::engine::{Batch, Space};
@@ -84,10 +84,11 @@ impl Store {
         for content in &facts.contents {
             put_content(&mut batch, content);
         }
+        let named: HashMap<Hash, &VersionNames> = facts.named.iter().map(|named| (named.id, named)).collect();
         let mut heads: BTreeMap<&Uri, &Head> = BTreeMap::new();
         let mut erased = Vec::new();
         for change in &facts.changes {
-            self.apply_versions(&mut batch, change, &payloads)?;
+            self.apply_versions(&mut batch, change, &payloads, &named)?;
             if change.operation == Operation::Purge {
                 let before = Timestamp(entry.header().timestamp.0 - 1);
                 erased.extend(self.take_away(&mut batch, &change.uri, before)?);
@@ -154,6 +155,7 @@ impl Store {
         batch: &mut Batch,
         change: &Change,
         payloads: &HashMap<Hash, Payload>,
+        named: &HashMap<Hash, &VersionNames>,
     ) -> Result<(), StoreError> {
         for version in &change.versions {
             // A large body that came ahead is in a file by now, one that an equal version brought is in the engine. That
@@ -164,7 +166,8 @@ impl Store {
                 Some(body) => Some(body.clone()),
                 None => self.payload(&version.id)?.map(Payload::of).or_else(|| came.cloned()),
             };
-            put_version(batch, &change.uri, version.number, &VersionRecord::of(version, body.as_ref())?);
+            let record = VersionRecord::of(version, body.as_ref(), named.get(&version.id).copied())?;
+            put_version(batch, &change.uri, version.number, &record);
         }
         Ok(())
     }

@@ -344,7 +344,7 @@ impl Store {
             };
             // The live version comes however old it is.
             is_cut |= body.is_none() && version.number < document.kept_from;
-            put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref())?);
+            put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref(), None)?);
         }
         if is_cut {
             let value = [document.kept_from.to_le_bytes(), known.target.0.to_le_bytes()].concat();

@@ -32,7 +32,7 @@ pub use install::{CutVersions, Install, Installment, Quarantined};
 pub use meta::{Progress, Syncing};
 pub use purge::{PendingErasure, PurgeSet};
 pub use read::Documents;
-pub use record::VersionRecord;
+pub use record::{Known, VersionRecord};
 pub use snapshot::TreeSnapshot;
 pub use store::{Store, StoreOptions};
 pub use trees::TreeSettings;

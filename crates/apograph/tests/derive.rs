@@ -9,10 +9,15 @@
 
 mod support;
 
-use apograph::Database;
-use apograph::format::{Entry, EntryKind, Frame, PartitionId, Payload, Position, SourcePoint, View};
-use apograph::transaction::Action;
+use apograph::error::FeedError;
+use apograph::format::{
+    Entry, EntryKind, Frame, PartitionId, Payload, Position, Properties, SourcePoint, View,
+};
+use apograph::settings::{DatabaseSettings, ServerSettings};
+use apograph::transaction::{Action, Put};
+use apograph::{Database, Folder, Role};
 use bytes::BytesMut;
+use support::synchronize::Cost;
 use support::{Servers, operation, publish, put, put_content, trash, uri};
 
 fn genesis(database: &Database, view: View, partition: PartitionId) -> Position {
@@ -145,4 +150,93 @@ fn what_is_live_only_inside_a_transaction_never_leaves() {
     );
     assert!(heads("/a").unwrap().live.is_none());
     assert!(heads("/e").unwrap().live.is_some());
+}
+
+/// Stores made again from journals remember what erased bodies named: staging servers that follow them get what the
+/// others got.
+#[test]
+fn a_store_made_again_from_its_journal_derives_the_same_entries() {
+    let mut servers = Servers::start(2);
+    let typed = |at: &str| {
+        let properties = Some(Properties::empty());
+        operation(at, Action::Put(Put { r#type: Some("news".into()), properties, ..Put::default() }))
+    };
+    servers.commit([put("/a", "one"), typed("/typed"), put("/b", &"b".repeat(100_000))]);
+    servers.commit([publish("/a"), publish("/typed"), publish("/b")]);
+    servers.commit([operation("/b", Action::Move { to: uri("/c") })]);
+    servers.commit([put("/plain", "plain"), publish("/plain")]);
+    for at in ["/a", "/b", "/c", "/typed"] {
+        servers.commit([operation(at, Action::Purge)]);
+    }
+    servers.check_exact();
+    let journals = |database: &Database| -> Vec<Vec<Entry>> {
+        let of = |partition| {
+            derive(database, partition, genesis(database, View::Published, partition), None, usize::MAX)
+        };
+        database.partitioning().all().map(of).collect()
+    };
+    for name in ["primary", "replica"] {
+        let before = journals(&servers.database(name));
+        let remove = |home: &std::path::Path| {
+            for partition in ["000", "001"] {
+                std::fs::remove_dir_all(home.join(format!("databases/main/partitions/{partition}/store")))
+                    .unwrap();
+            }
+        };
+        servers.tamper(name, remove).unwrap();
+        assert!(journals(&servers.database(name)) == before, "{name}");
+    }
+    servers.check_exact();
+}
+
+/// A journal of before facts said what versions name: what was erased in it is not guessed.
+#[test]
+fn what_a_source_cannot_know_of_a_purged_version_is_not_derived_and_staging_servers_synchronize() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v1/primary");
+    let source = dir.path().join("source");
+    support::copy_folder(&fixture, &source).unwrap();
+    let open = || {
+        let folder = Folder::open(&source).unwrap();
+        let database = folder.database("main").unwrap().unwrap();
+        (folder, database)
+    };
+    let all = |database: &Database| -> Result<usize, FeedError> {
+        let mut bytes = 0;
+        for partition in database.partitioning().all() {
+            let from = genesis(database, View::Published, partition);
+            let mut feed = database.feed(partition, View::Published, from, None)?;
+            while let Some(piece) = feed.next(1)? {
+                bytes += piece.len();
+            }
+        }
+        Ok(bytes)
+    };
+    let (folder, database) = open();
+    all(&database).unwrap();
+    database.shutdown();
+    drop((database, folder));
+    for partition in ["000", "001"] {
+        std::fs::remove_dir_all(source.join(format!("databases/main/partitions/{partition}/store"))).unwrap();
+    }
+    let (_folder, database) = open();
+    assert!(matches!(all(&database), Err(FeedError::OutOfWindow { .. })));
+
+    let settings = ServerSettings {
+        name: "staging".into(),
+        listen: "127.0.0.1:1".into(),
+        url: None,
+        backup_folder: None,
+        databases: [("main".to_owned(), DatabaseSettings::new(Role::Staging))].into(),
+    };
+    let folder = Folder::init(&dir.path().join("staging"), &settings).unwrap();
+    let copy = folder.adopt("main", &database.handshake(View::Published).unwrap()).unwrap();
+    assert!(
+        support::synchronize::synchronize(&database, &copy, "out-of-window", &mut Cost::default()).is_whole()
+    );
+    let at = copy.visible();
+    let digest = |of: &Database| of.digest_at(View::Published, at).unwrap();
+    assert_eq!(digest(&copy), digest(&database));
+    copy.shutdown();
+    database.shutdown();
 }

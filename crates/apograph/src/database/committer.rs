@@ -255,6 +255,7 @@ impl Worker {
                 source: None,
                 cursor: plan.cursor.clone(),
                 published,
+                named: part.named,
             });
             let facts = checked(facts)?;
             parts.push((partition, facts, part.payloads));

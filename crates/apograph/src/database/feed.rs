@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 
 use apograph_format::{
-    ContentFact, Entry, Hash, Heartbeat, PartitionId, Position, ServerKey, SourcePoint, Timestamp, Uri, View,
+    ContentFact, Entry, Hash, Heartbeat, PartitionId, Position, ServerKey, SourcePoint, Timestamp, Uri,
+    Version, View,
 };
 use apograph_journal::{Entries, JournalReader, LocateError, ReadError};
 use apograph_replication::published::{Derivation, DeriveError, DerivedEntries, LiveVersion, Lookup};
-use apograph_store::{Store, StoreError};
+use apograph_store::{Known, Store, StoreError};
 
 use super::state::now_us;
 use super::worker::chain;
@@ -164,13 +165,23 @@ impl Feed {
 impl Derived {
     fn take(&mut self, entry: &Entry) -> Result<(), FeedError> {
         // What the store forgot of that time cannot be derived any more.
-        if entry.header().timestamp < self.store.horizon() {
+        let out_of_window = || {
             let at = self.store.progress().position;
-            return Err(FeedError::OutOfWindow { start: at, asked: entry.position() });
+            Err(FeedError::OutOfWindow { start: at, asked: entry.position() })
+        };
+        if entry.header().timestamp < self.store.horizon() {
+            return out_of_window();
         }
         let facts = entry.facts().map_err(|error| FeedError::Damaged { reason: error.to_string() })?;
         let taken = self.derivation.take(entry, &facts, &Remembered(&self.store));
-        self.pending = taken.map_err(derive_error)?;
+        self.pending = match taken {
+            // It would be guessed, and another source may know it: copies would differ. By comparison they do not.
+            Err(DeriveError::Forgotten { uri, number }) => {
+                tracing::debug!(%uri, number, "not known any more what a version named; the copy has to synchronize");
+                return out_of_window();
+            }
+            taken => taken.map_err(derive_error)?,
+        };
         Ok(())
     }
 
@@ -205,13 +216,16 @@ impl Lookup for Remembered<'_> {
     type Error = StoreError;
 
     fn version(&self, uri: &Uri, number: u64, at: Timestamp) -> Result<Option<LiveVersion>, StoreError> {
-        let record = self.0.version(uri, number, at)?;
-        Ok(record.map(|record| LiveVersion {
-            id: record.id,
-            body_bytes: record.body_bytes as usize,
-            content: record.content,
-            r#type: record.r#type,
-        }))
+        let Some(record) = self.0.version(uri, number, at)? else { return Ok(None) };
+        let (content, r#type) = if record.known != Known::Nothing {
+            (record.content, record.r#type)
+        } else {
+            // The body itself knows, as long as it is here.
+            let Some(body) = self.0.payload(&record.id)? else { return Ok(None) };
+            Version::content_and_type(&body)
+                .map_err(|error| StoreError::Damaged { what: format!("version {}: {error}", record.id) })?
+        };
+        Ok(Some(LiveVersion { id: record.id, body_bytes: record.body_bytes as usize, content, r#type }))
     }
 
     fn content(&self, hash: &Hash) -> Result<Option<ContentFact>, StoreError> {

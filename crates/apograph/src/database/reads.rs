@@ -84,9 +84,7 @@ impl Database {
         }
         // What came erased says nothing of itself; its purge is on its way here.
         match store.version(uri, number, at) {
-            Ok(Some(record)) if record.id == version.id && record.is_told() => {
-                self.shared.lost(uri, version.id)
-            }
+            Ok(Some(record)) if record.id == version.id && record.came() => self.shared.lost(uri, version.id),
             _ => ReadError::Erased { uri: uri.clone() },
         }
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use apograph_format::limits::{COMMENT_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX};
-use apograph_format::{Change, ContentFact, Cursor, Hash, PartitionId, Timestamp};
+use apograph_format::{Change, ContentFact, Cursor, Hash, PartitionId, Timestamp, VersionNames};
 
 use crate::error::{CommitError, LoadRefusal, Refusal, TransactionRefusal};
 use crate::spool::SpooledContent;
@@ -43,6 +43,7 @@ pub(crate) struct Part {
     pub(crate) changes: Vec<Change>,
     pub(crate) contents: Vec<ContentFact>,
     pub(crate) payloads: Vec<PlannedPayload>,
+    pub(crate) named: Vec<VersionNames>,
 }
 
 /// A payload that will travel with the transaction, read only when its entry is written.

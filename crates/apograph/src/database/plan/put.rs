@@ -5,7 +5,7 @@ use bytes::Bytes;
 use apograph_format::limits::{CHUNK_BYTES_MAX, COMMENT_BYTES_MAX, PARENTS_MAX};
 use apograph_format::{
     Change, Content, ContentFact, Hash, Head, Kind, Operation, Origin, PartitionId, Payload, Properties,
-    State, Uri, Version, VersionRef,
+    State, Uri, Version, VersionNames, VersionRef,
 };
 
 use super::check::{check_kind, check_name, without_expired_lock};
@@ -146,6 +146,9 @@ impl Planning<'_, '_> {
         let partition = self.state.partitioning().of(uri);
         self.state.add_version(uri, version.number, body.hash, body.bytes.clone());
         let (hash, bytes) = (body.hash, body.bytes.len());
+        let content = version.content.as_ref().map(|content| content.hash);
+        let named = VersionNames { id: hash, content, r#type: version.r#type.clone() };
+        self.part(partition).named.push(named);
         self.send(partition, PlannedPayload { hash, bytes, from: PayloadSource::Memory(body.bytes) });
         VersionRef { number: version.number, id: body.hash }
     }

@@ -411,7 +411,8 @@ impl SyncAnswer {
                 let Some(wanted) = wanted.next() else { return Ok(false) };
                 let Some(uri) = reader.uri_of(&wanted)? else { return Ok(true) };
                 let read = reader.read(&uri, wanted.have.as_ref())?;
-                if read.is_purged && reader.is_derived {
+                let is_gone = reader.view == View::Published && read.document.head.is_none();
+                if is_gone && (read.is_purged || reader.lost(&uri, wanted.have.as_ref())?) {
                     send(SyncFrame::Purged(uri));
                 } else {
                     queue(pending, read);
@@ -540,6 +541,14 @@ impl Reader {
         self.read_head(uri, self.store.head(uri, self.at)?, have)
     }
 
+    /// Is the version that a copy has none of this document's here? Then it was purged, and perhaps begun anew since; or
+    /// it is of a history that was cut off; or, where this is a staging server, it did not come here. No copy keeps it.
+    fn lost(&self, uri: &Uri, have: Option<&VersionRef>) -> Result<bool, StoreError> {
+        let Some(have) = have else { return Ok(false) };
+        let record = self.store.version(uri, have.number, self.at)?;
+        Ok(record.is_none_or(|record| record.id != have.id))
+    }
+
     fn read_head(
         &self,
         uri: &Uri,
@@ -579,7 +588,7 @@ impl Reader {
             if number < document.kept_from && !is_live {
                 continue;
             }
-            read.bodies.push((record.id, record.body_bytes as usize, !record.is_told()));
+            read.bodies.push((record.id, record.body_bytes as usize, !record.came()));
             if let Some(content) = record.content
                 && !document.contents.iter().any(|known| known.hash == content)
             {
