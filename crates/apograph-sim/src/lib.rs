@@ -13,6 +13,8 @@
 
 pub mod check;
 pub mod crash;
+#[cfg(test)]
+mod cuts;
 pub mod damage;
 pub mod disk;
 pub mod os;

@@ -221,7 +221,10 @@ pub(crate) fn pump(source: &Database, copy: &Database, partition: PartitionId, c
     entries.truncate(count);
     let moved = !entries.is_empty();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(copy.take(partition, entries)).unwrap();
+    // A copy that is driven by steps takes one when it was asked to.
+    let (taken, _) =
+        runtime.block_on(async { tokio::join!(copy.take(partition, entries), async { copy.step() }) });
+    taken.unwrap();
     moved
 }
 

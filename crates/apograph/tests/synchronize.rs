@@ -393,3 +393,36 @@ fn what_a_snapshot_too_close_did_not_bring_the_next_one_brings() {
     assert!(outcome.is_whole(), "{outcome:?}");
     servers.check_equal_one("replica");
 }
+
+/// The published tree does not name what is shown no more, and after a purge and another beginning not even the head of
+/// the document tells that it was purged.
+#[test]
+fn a_staging_server_that_synchronizes_past_a_purge_keeps_nothing_of_what_it_showed_no_more() {
+    let mut servers = Servers::start(1);
+    let rounds = ["/withdrawn", "/again", "/live", "/kept"];
+    for at in rounds {
+        servers.commit([put(at, &format!("CANARY-OF{at} ").repeat(20)), publish(at)]);
+    }
+    for at in ["/withdrawn", "/again", "/kept"] {
+        servers.commit([operation(at, Action::Withdraw)]);
+    }
+    servers.check_exact();
+    for at in ["/withdrawn", "/again", "/live"] {
+        servers.commit([operation(at, Action::Purge)]);
+    }
+    // Begun anew: once as a draft, once shown for a while.
+    servers.commit([put("/again", "another")]);
+    servers.commit([put("/live", "another"), publish("/live")]);
+    servers.commit([operation("/live", Action::Withdraw)]);
+    servers.synchronize_all();
+    servers.check_equal();
+    servers.wait_for_erasures("staging");
+    for at in ["/withdrawn", "/again", "/live"] {
+        servers.check_absent("staging", format!("CANARY-OF{at} ").as_bytes());
+    }
+    let canary = b"CANARY-OF/kept ";
+    let holds = |bytes: &[u8]| bytes.windows(canary.len()).any(|window| window == canary);
+    let files = support::files(&servers.path("staging"));
+    assert!(files.iter().any(|(_, bytes)| holds(bytes)), "what was public once stays");
+    assert_eq!(servers.staging().head(&uri("/kept"), None).unwrap().unwrap().state, State::Withdrawn);
+}

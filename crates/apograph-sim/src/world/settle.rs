@@ -146,11 +146,7 @@ impl World {
     /// Does a disk hold what it must not?
     fn look_for_secrets(&mut self, host: usize, view: View) -> Checked {
         let secrets = self.truth.secrets(secret);
-        // A staging server is not told of the purge of what it shows no more, if it synchronizes past it; nor what exactly
-        // a purge took, if a power cut left a content without the version that names it. Known: docs/reliability.md.
-        let server = self.server(host);
-        let is_exempt = view == View::Published && (server.has_synchronized || server.lost_power);
-        let purged = if is_exempt { Default::default() } else { secrets.purged() };
+        let purged = secrets.purged();
         let never_live = if view == View::Published { secrets.never_live() } else { Default::default() };
         let folder = os::with(|os| os.folder(host));
         let mut files = BTreeMap::new();

@@ -90,6 +90,13 @@ fn maintain_each(
 /// something is left to do: a reader holds a file open.
 pub(super) fn erase(store: &Store, journal: &mut Journal) -> Result<bool, String> {
     let pending = store.pending_erasures().map_err(|error| chain(&error))?;
+    let last = pending.iter().map(|erasure| erasure.sequence).max();
+    let persisted = store.persisted().map_err(|error| chain(&error))?;
+    if last > persisted.map(|progress| progress.position.sequence) {
+        // A store that begins behind the purge knows what is to be erased. One that a crash sets back before it would be
+        // made again from a journal where bodies are erased that said what they name, and leave that where it is.
+        store.flush().map_err(|error| chain(&error))?;
+    }
     for erasure in &pending {
         let names = erasure.payloads.iter().copied().collect();
         if !seeded::is(Seeded::PurgeForgotten) {

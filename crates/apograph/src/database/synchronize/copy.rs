@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use apograph_format::synchronize::WantedDocument;
-use apograph_format::{Hash, Head, Leaf, PartitionId, Timestamp, TreeShape, Uri, View};
+use apograph_format::{Hash, Head, Leaf, PartitionId, Timestamp, TreeShape, Uri, VersionRef, View};
 use apograph_store::{Install, Installment, Store, StoreError, Syncing};
 
 use super::log::SyncLog;
@@ -182,6 +182,41 @@ impl Own {
         Ok((found, None))
     }
 
+    /// Documents behind a URI that were shown in the published view and are no more, with the newest version that is here
+    /// of each: at most `limit` of them, and where the next ones begin.
+    pub(super) fn shown_no_more(
+        &self,
+        after: Option<Uri>,
+        limit: usize,
+    ) -> Result<(Vec<WantedDocument>, Option<Uri>), StoreError> {
+        let at = self.store.latest();
+        let mut found = Vec::new();
+        for item in self.store.documents("", after.as_ref(), at) {
+            let (uri, head) = item?;
+            if head.live.is_some() {
+                continue;
+            }
+            let mut versions = self.store.versions(&uri, 0, u64::MAX, at);
+            let newest = versions.try_fold(None, |_, version| version.map(Some))?;
+            if let Some((number, record)) = newest {
+                let have = Some(VersionRef { number, id: record.id });
+                found.push(WantedDocument { place: self.place(&uri), have, uri: Some(uri.clone()) });
+            }
+            if found.len() == limit {
+                return Ok((found, Some(uri)));
+            }
+        }
+        Ok((found, None))
+    }
+
+    /// Is this a document of the published view that is shown no more here already?
+    pub(super) fn is_unshown(&self, uri: &Uri) -> Result<bool, StoreError> {
+        if self.view != View::Published {
+            return Ok(false);
+        }
+        Ok(self.store.head(uri, self.store.latest())?.is_some_and(|head| head.live.is_none()))
+    }
+
     /// Is a document in quarantine?
     pub fn holds_back(&self) -> Result<bool, StoreError> {
         let at = self.store.latest();
@@ -219,7 +254,7 @@ impl Own {
     }
 
     /// The newest version that is here with its record.
-    fn newest(&self, uri: &Uri, at: Timestamp) -> Result<Option<apograph_format::VersionRef>, StoreError> {
+    fn newest(&self, uri: &Uri, at: Timestamp) -> Result<Option<VersionRef>, StoreError> {
         let head = self.store.head(uri, at)?;
         let Some(newest) = head.and_then(|head| head.working.or(head.live)) else { return Ok(None) };
         let record = self.store.version(uri, newest.number, at)?;

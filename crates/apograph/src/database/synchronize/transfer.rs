@@ -40,8 +40,6 @@ pub struct Transfer {
     question: SyncQuestion,
     expected: Digest,
     documents: u64,
-    /// What the copy shows: purges since then are asked for.
-    shown: Timestamp,
     stage: Stage,
     passes: u32,
     batch: Installment,
@@ -55,6 +53,8 @@ pub struct Transfer {
     checks_payloads: bool,
     /// Documents whose old versions were left out before.
     cut: Cut,
+    /// In the published view, documents that the copy shows no more: the tree does not tell that they were purged.
+    unshown: Cut,
     /// Only measures: the sum of what would come.
     measured: Option<Measured>,
     /// What the present answer measured so far.
@@ -106,7 +106,6 @@ enum Stage {
         held: Option<Box<SyncDocument>>,
     },
     Cursors,
-    Purged,
     /// Nodes still to be asked for at this level, those asked for now, and those below that differ.
     Nodes {
         level: usize,
@@ -130,7 +129,7 @@ enum Stage {
     Done,
 }
 
-/// Which documents that were cut are still to be looked at.
+/// Which documents of a list are still to be looked at.
 enum Cut {
     /// Those behind a URI.
     From(Option<Uri>),
@@ -190,7 +189,6 @@ impl Database {
             question: SyncQuestion { view, at: snapshot.reads_at, scope, measure: false, ask: Ask::Cursors },
             expected: of.digest,
             documents: of.documents,
-            shown: self.visible(),
             stage: if is_bulk { Stage::All { held: None } } else { Stage::Cursors },
             passes: 0,
             batch: Installment::default(),
@@ -200,6 +198,7 @@ impl Database {
             lost: HashMap::new(),
             checks_payloads: false,
             cut: Cut::Done,
+            unshown: if view == View::Published { Cut::From(None) } else { Cut::Done },
             measured: None,
             answer: Measured::default(),
             progress: TransferProgress {
@@ -220,7 +219,7 @@ impl Database {
         let is_empty = own.digest().is_some_and(|(_, documents)| documents == 0);
         let mut transfer = self.new_transfer(own, snapshot, of, scope, is_empty);
         transfer.measured = Some(Measured::default());
-        transfer.cut = Cut::From(None);
+        (transfer.cut, transfer.unshown) = (Cut::From(None), Cut::Done);
         if let Stage::Cursors = transfer.stage {
             transfer.stage = transfer.root();
         }
@@ -246,7 +245,7 @@ impl Transfer {
 
     /// Does it bring documents, or still find out what differs?
     pub fn is_planning(&self) -> bool {
-        matches!(self.stage, Stage::Cursors | Stage::Purged | Stage::Nodes { .. } | Stage::Leaves { .. })
+        matches!(self.stage, Stage::Cursors | Stage::Nodes { .. } | Stage::Leaves { .. })
     }
 
     /// What to ask next; `None` when the partition has the digest of the snapshot, or all but what is left out or held
@@ -259,7 +258,6 @@ impl Transfer {
                     Ask::All { after }
                 }
                 Stage::Cursors => Ask::Cursors,
-                Stage::Purged => Ask::Purged { after: self.shown },
                 Stage::Nodes { level, left, asked, .. } => {
                     *asked = left.drain(..left.len().min(NODES_MAX)).collect();
                     Ask::Nodes { level: u32::try_from(*level).unwrap_or(u32::MAX), nodes: asked.clone() }
@@ -272,8 +270,9 @@ impl Transfer {
                     }
                     if left.is_empty() {
                         let cut = self.cut_before()?;
-                        if !cut.is_empty() {
-                            self.stage = Stage::documents(VecDeque::new(), cut);
+                        let unshown = if cut.is_empty() { self.unshown_before()? } else { cut };
+                        if !unshown.is_empty() {
+                            self.stage = Stage::documents(VecDeque::new(), unshown);
                             continue;
                         }
                         if self.is_over()? {
@@ -381,8 +380,7 @@ impl Transfer {
                 self.flush()?;
                 Stage::Cursors
             }
-            Stage::Cursors if self.question.view == View::Published => Stage::Purged,
-            Stage::Cursors | Stage::Purged => {
+            Stage::Cursors => {
                 self.flush()?;
                 // What is known to be damaged is brought whole, whatever the digests say.
                 let suspects = self.suspects();
@@ -422,6 +420,19 @@ impl Transfer {
             self.cut = Cut::From(Some(next));
         }
         Ok(self.whole(cut))
+    }
+
+    /// The next documents that are shown no more here. The source says of them whether they were purged since, also if
+    /// they were begun anew after that.
+    fn unshown_before(&mut self) -> Result<VecDeque<Different>, TransferError> {
+        let Cut::From(after) = std::mem::replace(&mut self.unshown, Cut::Done) else {
+            return Ok(VecDeque::new());
+        };
+        let (found, next) = self.own.shown_no_more(after, DOCUMENTS_MAX)?;
+        if let Some(next) = next {
+            self.unshown = Cut::From(Some(next));
+        }
+        Ok(found.into_iter().map(|wanted| (wanted, None)).collect())
     }
 
     /// Documents that come as if nothing of them were here.
@@ -576,6 +587,9 @@ impl Transfer {
         for document in group.came {
             if document.left_out {
                 self.progress.left_out += 1;
+                continue;
+            }
+            if document.head.is_none() && self.own.is_unshown(&document.uri)? {
                 continue;
             }
             self.progress.documents += 1;

@@ -1,0 +1,138 @@
+//! The power of a copy is cut at every operation of a short scene: what simulation found once, without its seeds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use apograph::format::View;
+use apograph::{Database, Folder, Role};
+
+use crate::disk::survival::Survival;
+use crate::os;
+use crate::scene::{Server, begin, complete, pump, settings};
+use crate::script::{Do, transaction};
+
+const SOURCE: usize = 0;
+const COPY: usize = 1;
+const SECRET: &str = "[nobody is to keep this]";
+
+fn home(host: usize) -> PathBuf {
+    os::with(|os| os.folder(host)).join("data")
+}
+
+fn start(host: usize) -> Server {
+    os::as_host(host, || {
+        let folder = Folder::open(&home(host)).unwrap().driven_by_steps();
+        let database = folder.database("main").unwrap().unwrap();
+        Server { database, _folder: folder }
+    })
+}
+
+/// A primary, and a copy of it that has nothing yet.
+fn begun(role: Role) -> (Server, Server) {
+    for host in [SOURCE, COPY] {
+        let folder = os::with(|os| os.folder(host));
+        os::away(|| fs::create_dir(&folder)).unwrap();
+    }
+    os::as_host(SOURCE, || drop(Folder::init(&home(SOURCE), &settings(Role::Primary, 1)).unwrap()));
+    let source = start(SOURCE);
+    let copy = os::as_host(COPY, || {
+        let folder = Folder::init(&home(COPY), &settings(role, 1)).unwrap().driven_by_steps();
+        let handshake = source.database.handshake(role.view()).unwrap();
+        let database = folder.adopt("main", &handshake).unwrap();
+        Server { database, _folder: folder }
+    });
+    (source, copy)
+}
+
+fn commit(source: &Server, changes: &[(&'static str, Do)]) {
+    os::as_host(SOURCE, || source.database.commit(transaction(&source.database, changes)).unwrap());
+}
+
+fn follow(source: &Server, copy: &Database) {
+    for partition in copy.partitioning().all() {
+        while os::as_host(COPY, || pump(&source.database, copy, partition, usize::MAX)) {}
+    }
+}
+
+/// Files of the copy's disk.
+fn files() -> Vec<(PathBuf, Vec<u8>)> {
+    fn below(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => below(&path, found),
+                false => found.push((path.clone(), fs::read(&path).unwrap())),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    os::away(|| below(&home(COPY), &mut found));
+    found
+}
+
+/// The journal had erased the body that named a content, and the store was set back before it: nobody knew any more
+/// that the content belonged to what was purged.
+#[test]
+fn a_power_cut_while_a_staging_server_erases_leaves_nothing_of_what_was_purged() {
+    for survival in Survival::ALL {
+        for cut in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let _installed = os::install(1, dir.path().to_owned(), 2);
+            let (source, copy) = begun(Role::Staging);
+            // A file of its own, and a small one.
+            for (name, text) in [("/large", SECRET.repeat(4_000)), ("/small", SECRET.to_owned())] {
+                commit(&source, &[(name, Do::Put(text)), (name, Do::Publish)]);
+            }
+            follow(&source, &copy.database);
+            assert!(files().iter().any(|(_, bytes)| holds(bytes)));
+            for name in ["/large", "/small"] {
+                commit(&source, &[(name, Do::Purge)]);
+            }
+            follow(&source, &copy.database);
+            os::with(|os| os.host(COPY).cut_in = Some(cut));
+            os::as_host(COPY, || copy.database.idle());
+            let is_over = os::with(|os| !std::mem::replace(&mut os.host(COPY).is_cut, true));
+            os::as_host(COPY, || drop(copy));
+            os::survive(COPY, survival, cut).unwrap();
+            let copy = start(COPY);
+            follow(&source, &copy.database);
+            os::as_host(COPY, || copy.database.idle());
+            for (path, bytes) in files() {
+                assert!(!holds(&bytes), "{survival:?}, cut at {cut}: {}", path.display());
+            }
+            assert_eq!(copy.database.view(), View::Published);
+            if is_over {
+                break;
+            }
+        }
+    }
+}
+
+fn holds(bytes: &[u8]) -> bool {
+    bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
+}
+
+/// Its removal was not synced, and nobody looked for it again.
+#[test]
+fn a_journal_that_a_synchronization_replaced_does_not_come_back_with_a_power_cut() {
+    for survival in Survival::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let _installed = os::install(1, dir.path().to_owned(), 2);
+        let (source, copy) = begun(Role::Replica);
+        commit(&source, &[("/a", Do::Put(SECRET.into()))]);
+        follow(&source, &copy.database);
+        commit(&source, &[("/b", Do::Put("since".into()))]);
+        os::as_host(COPY, || {
+            begin(&copy.database, source.database.snapshot(View::Full, copy.database.sync_floor()).unwrap());
+            complete(&source.database, &copy.database);
+        });
+        os::with(|os| os.host(COPY).is_cut = true);
+        os::as_host(COPY, || drop(copy));
+        os::survive(COPY, survival, 1).unwrap();
+        let copy = start(COPY);
+        let back = files().into_iter().find(|(path, _)| path.to_string_lossy().contains("journal.before"));
+        assert_eq!(back.map(|(path, _)| path), None, "{survival:?}");
+        follow(&source, &copy.database);
+        assert_eq!(copy.database.visible(), source.database.visible());
+    }
+}
