@@ -5,7 +5,7 @@
 //! DIR/LOCK              held by the running process, with its process id
 //! DIR/server.json       ServerSettings
 //! DIR/server.key        Ed25519 secret key and its public half, 0600
-//! DIR/databases/NAME.made  of a primary: which database is in NAME
+//! DIR/NAME.made            of a primary: which database is in databases/NAME
 //! DIR/databases/NAME/   database.json (0600: it holds digest keys), partitions/NNN/{journal,store}, spool/
 //! ```
 
@@ -207,29 +207,44 @@ impl Folder {
 
     /// A primary whose database is gone does not begin another one under its name, as if nothing had been.
     fn check_never_made(&self, name: &str) -> Result<(), FolderError> {
-        let made = self.made_path(name);
-        match fs::read_to_string(&made) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(disk(&made)(error)),
-            Ok(id) => Err(FolderError::Damaged {
+        for made in [self.made_path(name), self.made_path_of_before(name)] {
+            let id = match fs::read_to_string(&made) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                id => id.map_err(disk(&made))?,
+            };
+            return Err(FolderError::Damaged {
                 path: self.database_path(name),
                 reason: format!(
                     "the database {} was here, and is gone (to begin another one, remove {})",
                     id.trim(),
                     made.display()
                 ),
-            }),
+            });
         }
+        Ok(())
     }
 
     /// From now on the database is missed when it is gone. Durable on return.
     fn note_made(&self, name: &str, file: &DatabaseFile) -> Result<(), FolderError> {
         let (made, id) = (self.made_path(name), format!("{}\n", file.id));
         let is_noted = fs::read_to_string(&made).is_ok_and(|noted| noted == id);
-        if is_noted { Ok(()) } else { write_secret(&made, id.as_bytes()) }
+        if !is_noted {
+            write_secret(&made, id.as_bytes())?;
+        }
+        let before = self.made_path_of_before(name);
+        match fs::remove_file(&before) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(&before)(error)),
+            _ => Ok(()),
+        }
     }
 
+    /// Not beside the database: who loses the folder of all databases loses what is in it.
     fn made_path(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.made"))
+    }
+
+    /// Where it was at first.
+    fn made_path_of_before(&self, name: &str) -> PathBuf {
         self.path.join("databases").join(format!("{name}.made"))
     }
 

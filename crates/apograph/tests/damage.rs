@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use apograph::error::{Cause, ReadError};
-use apograph::format::View;
+use apograph::format::{SyncScope, View};
 use apograph::read::Which;
 use apograph::{Database, OpenError};
 use apograph_store::StoreError;
-use support::synchronize::{Cost, synchronize};
+use support::synchronize::{Cost, begin, step_altered, synchronize, with_an_unknown_kind};
 use support::{Servers, files, publish, put, uri};
 
 /// Two partitions, documents in both, a content that is a file of its own.
@@ -138,4 +138,110 @@ fn a_source_that_lost_a_content_does_not_tell_its_copies_that_it_was_purged() {
     let held = second.quarantine().unwrap();
     assert_eq!(held[0].uri, uri("/large"));
     assert_eq!(second.view(), View::Full);
+}
+
+/// What would miss it was in there.
+#[test]
+fn a_primary_whose_databases_are_gone_does_not_begin_another_one() {
+    let mut servers = servers();
+    let (aside, home) = (servers.path("aside"), servers.path("primary"));
+    let databases = home.join("databases");
+    let reason = refused(servers.tamper("primary", |_| fs::rename(&databases, &aside).unwrap()));
+    assert!(reason.contains("databases/main") && reason.contains("main.made"), "{reason}");
+    assert!(!databases.join("main").exists());
+    let _ = fs::remove_dir_all(&databases);
+    fs::rename(&aside, &databases).unwrap();
+    servers.open_again("primary");
+    servers.check_exact();
+}
+
+/// A folder of before these files were: it opens, and from then on they are missed.
+#[test]
+fn a_folder_of_before_side_files_were_noted_is_taken_as_it_is() {
+    let mut servers = servers();
+    synchronized(&mut servers);
+    let replica = servers.path("replica");
+    let older = |home: &Path| {
+        let register = database(home).join("side-files.json");
+        if register.exists() {
+            fs::remove_file(register).unwrap();
+        }
+    };
+    servers.tamper("replica", older).unwrap();
+    assert!(servers.database("replica").alarms().is_empty());
+    let outcome = database(&replica).join("synchronized.json");
+    servers.tamper("replica", |_| fs::remove_file(&outcome).unwrap()).unwrap();
+    assert!(servers.database("replica").alarms().iter().any(|alarm| alarm.contains("synchronized.json")));
+    // Where the mark of a primary's database was at first.
+    let home = servers.path("primary");
+    let before = home.join("databases/main.made");
+    servers.tamper("primary", |home| fs::rename(home.join("main.made"), &before).unwrap()).unwrap();
+    assert!(home.join("main.made").exists() && !before.exists());
+    let aside = servers.path("aside");
+    let reason = refused(servers.tamper("primary", |home| {
+        fs::rename(home.join("main.made"), &before).unwrap();
+        fs::rename(database(home), &aside).unwrap();
+    }));
+    assert!(reason.contains("databases/main.made"), "{reason}");
+    fs::rename(&aside, database(&home)).unwrap();
+    servers.open_again("primary");
+}
+
+fn synchronized(servers: &mut Servers) {
+    servers.commit([put("/e", "e")]);
+    synchronize(&servers.primary(), &servers.database("replica"), "out-of-window", &mut Cost::default());
+}
+
+#[test]
+fn a_synchronization_whose_file_is_gone_is_missed() {
+    let mut servers = servers();
+    servers.commit([put("/e", "e")]);
+    let replica = servers.database("replica");
+    let _begun = begin(&servers.primary(), &replica, "out-of-window", SyncScope::default());
+    let (marker, aside) =
+        (database(&servers.path("replica")).join("synchronize.json"), servers.path("aside"));
+    drop((replica, _begun));
+    let reason = refused(servers.tamper("replica", |_| fs::rename(&marker, &aside).unwrap()));
+    assert!(reason.contains("synchronize.json"), "{reason}");
+    fs::rename(&aside, &marker).unwrap();
+    servers.open_again("replica");
+    let replica = servers.database("replica");
+    assert!(replica.alarms().is_empty() && replica.sync_marker().is_some());
+    synchronize(&servers.primary(), &replica, "out-of-window", &mut Cost::default());
+    drop(replica);
+    // It is finished: nobody misses its file.
+    servers.restart_one("replica");
+    assert!(servers.database("replica").alarms().is_empty());
+}
+
+#[test]
+fn what_a_synchronization_did_and_what_people_said_of_it_is_missed() {
+    let mut servers = servers();
+    servers.commit([put("/odd", "odd"), put("/e", "e")]);
+    let replica = servers.database("replica");
+    let (source, mut transfers) = begin(&servers.primary(), &replica, "rejected", SyncScope::default());
+    let alter = |frames: &mut [u8]| with_an_unknown_kind(frames, "/odd");
+    for transfer in &mut transfers {
+        while step_altered(&source, transfer, usize::MAX, &mut Cost::default(), alter) {}
+    }
+    assert_eq!(replica.finish_sync(0).unwrap().quarantined, 1);
+    assert!(replica.drop_held(&uri("/odd"), "nobody needs it").unwrap());
+    drop((replica, source, transfers));
+    for (file, ends) in [
+        ("synchronized.json", (|copy| copy.see_sync_outcome().unwrap()) as fn(&Database)),
+        ("quarantine.json", |copy| assert!(copy.drop_held(&uri("/odd"), "again").unwrap())),
+    ] {
+        servers.restart_one("replica");
+        assert!(servers.database("replica").alarms().is_empty());
+        let path = database(&servers.path("replica")).join(file);
+        servers.tamper("replica", |_| fs::remove_file(&path).unwrap()).unwrap();
+        let missed = |servers: &Servers| {
+            servers.database("replica").alarms().iter().any(|alarm| alarm.starts_with(file))
+        };
+        assert!(missed(&servers), "{file}");
+        servers.restart_one("replica");
+        assert!(missed(&servers), "{file}: as long as nobody says that it is known");
+        ends(&servers.database("replica"));
+        assert!(!missed(&servers), "{file}");
+    }
 }

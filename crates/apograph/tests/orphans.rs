@@ -569,3 +569,75 @@ fn a_token_of_an_epoch_that_a_server_has_not_heard_of_is_waited_for() {
     });
     drop(sender);
 }
+
+/// Its part of the orphans was gone with it, and nothing said why they were not whole; a mark that was gone or altered was
+/// another one, or none.
+#[test]
+fn a_journal_that_was_put_aside_and_a_mark_of_an_orphan_are_missed() {
+    let mut servers = fork(
+        2,
+        |old| {
+            commit(old, vec![put("/a", "one")]);
+        },
+        |old| {
+            for n in 0..8 {
+                commit(old, vec![put(&format!("/{n}"), "lost")]);
+            }
+        },
+        |new| {
+            commit(new, vec![put("/other", "x")]);
+        },
+    );
+    let database = servers.path("primary").join("databases/main");
+    let old = servers.database("primary");
+    let tokens: Vec<Token> = kept(&old).iter().map(|orphan| orphan.label.token).collect();
+    old.mark_restored(tokens[0], tokens[1]).unwrap();
+    old.mark_restored(tokens[1], tokens[2]).unwrap();
+    drop(old);
+    servers.restart_one("primary");
+    assert!(servers.database("primary").alarms().is_empty());
+    let marks = database.join("orphans.restored");
+    let sound = std::fs::read(&marks).unwrap();
+    let alarms = |servers: &Servers, of: &str| -> usize {
+        let alarms = servers.database("primary").alarms();
+        alarms.iter().filter(|alarm| alarm.contains(of)).count()
+    };
+    let mut altered: Vec<Vec<u8>> = (0..sound.len()).step_by(7).map(|at| sound[..at].to_vec()).collect();
+    altered.extend((0..sound.len()).step_by(5).map(|at| {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        bytes
+    }));
+    for bytes in altered {
+        servers.tamper("primary", |_| std::fs::write(&marks, &bytes).unwrap()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let found = servers.database("primary").restored_orphans().unwrap();
+        // The line end before the first line counts for nothing.
+        assert!(found.len() == 2 || alarms(&servers, "orphans.restored") == 1, "{text}");
+        assert!(found.iter().all(|(orphan, restored)| {
+            [(tokens[0], tokens[1]), (tokens[1], tokens[2])].contains(&(*orphan, *restored))
+        }));
+    }
+    servers.tamper("primary", |_| std::fs::write(&marks, &sound).unwrap()).unwrap();
+    assert!(servers.database("primary").alarms().is_empty());
+    servers.tamper("primary", |_| std::fs::remove_file(&marks).unwrap()).unwrap();
+    assert_eq!(alarms(&servers, "orphans.restored"), 1);
+    // Whoever restores all of them again is told by the primary which came back already.
+    let old = servers.database("primary");
+    old.mark_restored(tokens[0], tokens[1]).unwrap();
+    assert_eq!(alarms(&servers, "orphans.restored"), 1);
+    old.mark_restored(tokens[1], tokens[2]).unwrap();
+    assert!(old.alarms().is_empty());
+    drop(old);
+
+    let is_fork =
+        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("journal.fork-");
+    let entries = std::fs::read_dir(database.join("partitions/001")).unwrap().map(Result::unwrap);
+    let fork = entries.into_iter().find(is_fork).unwrap().path();
+    servers.tamper("primary", |_| std::fs::remove_dir_all(&fork).unwrap()).unwrap();
+    assert_eq!(alarms(&servers, "journal.fork-"), 1);
+    servers.database("primary").discard_orphans().unwrap();
+    assert!(servers.database("primary").alarms().is_empty());
+    servers.restart_one("primary");
+    assert!(servers.database("primary").alarms().is_empty());
+}

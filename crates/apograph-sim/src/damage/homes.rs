@@ -116,7 +116,7 @@ fn synchronizing(dir: &Path, source: &Source) -> Home {
     let snapshot = copy.sync_marker().unwrap().snapshot;
     for of in snapshot.partitions.iter().take(2) {
         let mut transfer = copy.transfer(&snapshot, of, Default::default()).unwrap();
-        for _ in 0..3 {
+        for _ in 0..8 {
             let Some(question) = transfer.next_question().unwrap() else { break };
             answer(source, &mut transfer, question, |_| ());
         }

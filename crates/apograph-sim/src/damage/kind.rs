@@ -44,13 +44,15 @@ pub enum Kind {
     Quarantine,
     /// `orphans.restored`: which orphans were brought back.
     Restored,
+    /// `side-files.json`: which of these must be there.
+    Register,
     /// A whole folder.
     Folder,
 }
 
 impl Kind {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [(Kind, &'static str); 20] = [
+    pub const ALL: [(Kind, &'static str); 21] = [
         (Kind::OpenSegment, "open-segment"),
         (Kind::ClosedSegment, "closed-segment"),
         (Kind::Tail, "tail"),
@@ -70,6 +72,7 @@ impl Kind {
         (Kind::Outcome, "sync-outcome"),
         (Kind::Quarantine, "quarantine"),
         (Kind::Restored, "orphans-restored"),
+        (Kind::Register, "register"),
         (Kind::Folder, "folder"),
     ];
 
@@ -98,6 +101,7 @@ impl Kind {
             "synchronized.json" => Kind::Outcome,
             "quarantine.json" => Kind::Quarantine,
             "orphans.restored" => Kind::Restored,
+            "side-files.json" => Kind::Register,
             _ => panic!("{text}: of which kind is it?"),
         })
     }

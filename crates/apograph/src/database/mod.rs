@@ -24,6 +24,7 @@ mod plan;
 mod reads;
 pub mod roles;
 pub mod rollback;
+mod side_files;
 pub mod stages;
 mod state;
 mod status;
@@ -132,6 +133,7 @@ impl Database {
             self.fenced().map(|fenced| format!("this server is no primary any more: {}", fenced.reason));
         let mut alarms = self.shared.health().alarms.clone();
         alarms.extend(unseen.into_iter().chain(fenced).chain(self.unfinished_rollback()));
+        alarms.extend(self.shared.side_files.alarms());
         alarms
     }
 

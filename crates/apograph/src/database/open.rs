@@ -13,6 +13,7 @@ use apograph_store::{Store, StoreError};
 
 use super::applier::{Applier, Compared};
 use super::file::DatabaseFile;
+use super::side_files::SideFiles;
 use super::synchronize::{
     SyncError, SyncMarker, SyncOutcome, finish_installing, is_installing, partition_home, replay_logs,
 };
@@ -116,6 +117,7 @@ impl Database {
         if file.role == Role::Primary && !is_mine {
             return Err(OpenError::OfAnotherServer { primary: file.primary.name });
         }
+        let side_files = SideFiles::open(path, file.partitions)?;
         let mut marker = SyncMarker::read(path)?;
         if file.complete && !is_installing(marker.as_ref()) {
             find_lost(path, &file)?;
@@ -128,7 +130,7 @@ impl Database {
         }
         if let Some(installing) = marker.take_if(|marker| is_installing(Some(marker))) {
             let options = settings.journal_options(file.partitions.count(), file.role);
-            finish_installing(path, &file, options, &stores, &installing)?;
+            finish_installing(path, &file, options, &stores, &installing, &side_files)?;
         }
         let mut journals = Vec::new();
         for partition in file.partitions.all() {
@@ -142,7 +144,8 @@ impl Database {
         let key = folder.signing_key();
         let sync = (marker, SyncOutcome::read(path)?);
         let path = path.to_owned();
-        let shared = Shared::new(name, file, settings, folder.identity(), key, stores, readers, path, sync);
+        let server = folder.identity();
+        let shared = Shared::new(name, file, settings, server, key, stores, readers, path, sync, side_files);
         let shared = Arc::new(shared);
         if !shared.file().complete {
             shared.change_file(|file| file.complete = true)?;

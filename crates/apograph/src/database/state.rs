@@ -19,6 +19,7 @@ use apograph_store::{Store, StoreError};
 use super::file::DatabaseFile;
 use super::gate::Gate;
 use super::rollback::Running;
+use super::side_files::SideFiles;
 use super::stages::Stages;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
 use crate::Role;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     /// Where the time of writes goes.
     pub(super) stages: Stages,
     sync: Mutex<(Option<SyncMarker>, Option<SyncOutcome>)>,
+    /// Which files must be there.
+    pub(super) side_files: SideFiles,
 }
 
 /// What somebody should know.
@@ -99,6 +102,7 @@ impl Shared {
         journals: Vec<JournalReader>,
         path: PathBuf,
         sync: (Option<SyncMarker>, Option<SyncOutcome>),
+        side_files: SideFiles,
     ) -> Shared {
         let count = stores.len();
         let visible = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
@@ -133,6 +137,7 @@ impl Shared {
             rollback: Mutex::default(),
             stages: Stages::new(settings.slow_write()),
             sync: Mutex::new(sync),
+            side_files,
         }
     }
 
@@ -256,8 +261,8 @@ impl Shared {
     pub(crate) fn set_marker(&self, marker: Option<SyncMarker>) -> Result<(), FolderError> {
         let mut sync = self.sync.lock().unwrap_or_else(PoisonError::into_inner);
         match &marker {
-            Some(marker) => marker.write(&self.path)?,
-            None => SyncMarker::remove(&self.path)?,
+            Some(marker) => marker.write(&self.path, &self.side_files)?,
+            None => SyncMarker::remove(&self.path, &self.side_files)?,
         }
         sync.0 = marker;
         Ok(())
@@ -270,7 +275,7 @@ impl Shared {
     /// Durable on return.
     pub(crate) fn set_outcome(&self, outcome: SyncOutcome) -> Result<(), FolderError> {
         let mut sync = self.sync.lock().unwrap_or_else(PoisonError::into_inner);
-        outcome.write(&self.path)?;
+        outcome.write(&self.path, &self.side_files)?;
         sync.1 = Some(outcome);
         Ok(())
     }

@@ -30,6 +30,7 @@ use crate::status::ServerIdentity;
 
 pub use handover::HeldWrites;
 pub(super) use handover::{Hold, Holder};
+pub(super) use orphans::{FORK, whole_marks};
 pub use orphans::{
     KeptContent, KeptOrphan, KeptOrphans, Orphan, OrphanChange, OrphanError, OrphanIntake, OrphanLabel,
     OrphanVersion, RestoreError, RestoredOrphan,

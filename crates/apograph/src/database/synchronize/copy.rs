@@ -43,8 +43,10 @@ impl Database {
 
     /// Somebody has seen what the last synchronization did: its alarm goes.
     pub fn see_sync_outcome(&self) -> Result<(), SyncError> {
-        if let Some(outcome) = self.shared.sync_outcome() {
-            self.shared.set_outcome(SyncOutcome { seen: true, ..outcome })?;
+        match self.shared.sync_outcome() {
+            Some(outcome) => self.shared.set_outcome(SyncOutcome { seen: true, ..outcome })?,
+            // If there was one, somebody has seen that it is gone.
+            None => self.shared.side_files.forget([super::outcome::file(&self.shared.path).as_path()])?,
         }
         Ok(())
     }
@@ -347,6 +349,11 @@ impl Worker {
             tracing::error!(database = %self.shared.name, %alarm, "alarm");
         }
         self.shared.set_outcome(outcome.clone())?;
+        let quarantine = super::quarantine::file(&self.shared.path);
+        if outcome.quarantined == 0 && !quarantine.exists() {
+            // Nothing is held any more that people could have said something of.
+            self.shared.side_files.forget([quarantine.as_path()])?;
+        }
         self.shared.set_marker(None)?;
         Ok(outcome)
     }

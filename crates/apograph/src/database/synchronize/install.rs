@@ -17,6 +17,8 @@ use super::outcome::SyncOutcome;
 use super::{Snapshot, SnapshotPartition, SyncError};
 use crate::database::applier::Applier;
 use crate::database::file::DatabaseFile;
+use crate::database::roles::FORK;
+use crate::database::side_files::SideFiles;
 use crate::database::worker::{Worker, chain};
 use crate::folder::{FolderError, disk, sync_name};
 
@@ -32,6 +34,7 @@ pub(in crate::database) fn finish_installing(
     options: Options,
     stores: &[Arc<Store>],
     marker: &SyncMarker,
+    side_files: &SideFiles,
 ) -> Result<(), SyncError> {
     for (of, store) in marker.snapshot.partitions.iter().zip(stores) {
         move_store(store, of)?;
@@ -41,8 +44,9 @@ pub(in crate::database) fn finish_installing(
         drop(renew_journal(database, identity, options, &marker.snapshot, of, marker.keep_journals)?);
     }
     clean_up(database, &marker.snapshot)?;
-    SyncOutcome::of(marker, stores)?.write(database)?;
-    Ok(SyncMarker::remove(database)?)
+    side_files.note_present(file.partitions)?;
+    SyncOutcome::of(marker, stores)?.write(database, side_files)?;
+    Ok(SyncMarker::remove(database, side_files)?)
 }
 
 impl Worker {
@@ -62,6 +66,8 @@ impl Worker {
             journals.push(renew_journal(path, identity, options, snapshot, of, keep_journals)?);
         }
         clean_up(&shared.path, snapshot)?;
+        // Journals that were put aside just now.
+        shared.side_files.note_present(shared.partitioning)?;
         self.journals = journals;
         let readers: Vec<_> = self.journals.iter().map(Journal::reader).collect();
         self.applier = Applier::new(&shared.stores, readers.clone());
@@ -133,7 +139,7 @@ fn renew_journal(
 
 /// Where the journal from before goes: it stays if it holds what the source does not know.
 fn aside(home: &Path, snapshot: &Snapshot, keep: bool) -> std::path::PathBuf {
-    if keep { home.join(format!("journal.fork-{}", snapshot.at)) } else { home.join("journal.before") }
+    if keep { home.join(format!("{FORK}{}", snapshot.at)) } else { home.join("journal.before") }
 }
 
 fn clean_up(database: &Path, snapshot: &Snapshot) -> Result<(), FolderError> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
+use crate::database::side_files::{MARKER, SideFiles};
 use crate::folder::{FolderError, disk};
 use crate::sealed::{read_sealed, write_sealed};
 
@@ -68,12 +69,19 @@ impl SyncMarker {
         if path.exists() { read_sealed(&path).map(Some) } else { Ok(None) }
     }
 
-    pub(in crate::database) fn write(&self, database: &Path) -> Result<(), FolderError> {
-        write_sealed(&file(database), self)
+    pub(in crate::database) fn write(
+        &self,
+        database: &Path,
+        side_files: &SideFiles,
+    ) -> Result<(), FolderError> {
+        let path = file(database);
+        write_sealed(&path, self)?;
+        side_files.note(&path)
     }
 
-    pub(in crate::database) fn remove(database: &Path) -> Result<(), FolderError> {
+    pub(in crate::database) fn remove(database: &Path, side_files: &SideFiles) -> Result<(), FolderError> {
         let path = file(database);
+        side_files.forget([path.as_path()])?;
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk(&path)(error)),
             _ => std::fs::File::open(database).and_then(|folder| folder.sync_all()).map_err(disk(database)),
@@ -82,5 +90,5 @@ impl SyncMarker {
 }
 
 fn file(database: &Path) -> PathBuf {
-    database.join("synchronize.json")
+    database.join(MARKER)
 }

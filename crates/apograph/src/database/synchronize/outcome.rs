@@ -8,6 +8,7 @@ use apograph_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::marker::SyncMarker;
+use crate::database::side_files::{OUTCOME, SideFiles};
 use crate::database::state::now_us;
 use crate::folder::FolderError;
 use crate::sealed::{read_sealed, write_sealed};
@@ -91,8 +92,10 @@ impl SyncOutcome {
         if path.exists() { read_sealed(&path).map(Some) } else { Ok(None) }
     }
 
-    pub(crate) fn write(&self, database: &Path) -> Result<(), FolderError> {
-        write_sealed(&file(database), self)
+    pub(crate) fn write(&self, database: &Path, side_files: &SideFiles) -> Result<(), FolderError> {
+        let path = file(database);
+        write_sealed(&path, self)?;
+        side_files.note(&path)
     }
 
     /// What operators are told until somebody has seen it: this copy had shown something else than its source.
@@ -111,6 +114,6 @@ impl SyncOutcome {
     }
 }
 
-fn file(database: &Path) -> PathBuf {
-    database.join("synchronized.json")
+pub(super) fn file(database: &Path) -> PathBuf {
+    database.join(OUTCOME)
 }

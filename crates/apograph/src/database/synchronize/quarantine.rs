@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::SyncError;
 use super::outcome::LISTED_MAX;
 use crate::database::Database;
+use crate::database::side_files::QUARANTINE;
 use crate::folder::FolderError;
 use crate::sealed::{read_sealed, write_sealed};
 
@@ -72,7 +73,9 @@ impl Database {
         // What is not held any more needs no words.
         dropped.0.retain(|known, _| held.iter().any(|held| held.uri == *known));
         dropped.0.insert(uri.clone(), reason.to_owned());
-        write_sealed(&file(&self.shared.path), &dropped)?;
+        let path = file(&self.shared.path);
+        write_sealed(&path, &dropped)?;
+        self.shared.side_files.note(&path)?;
         Ok(true)
     }
 }
@@ -84,6 +87,6 @@ impl Dropped {
     }
 }
 
-fn file(database: &Path) -> PathBuf {
-    database.join("quarantine.json")
+pub(super) fn file(database: &Path) -> PathBuf {
+    database.join(QUARANTINE)
 }

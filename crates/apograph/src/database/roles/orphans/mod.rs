@@ -25,13 +25,15 @@ use super::super::worker::chain;
 use super::Database;
 use crate::folder::disk;
 
+pub(in crate::database) use marks::whole_marks;
+
 pub use kept::{KeptContent, KeptOrphan, KeptOrphans, OrphanLabel};
 pub use restore::{OrphanIntake, RestoreError, RestoredOrphan};
 
 /// How the name of a cursor begins that remembers which orphan was brought back.
 const RESTORED: &str = "orphan:";
 /// How the folder of a journal that was put aside begins.
-const FORK: &str = "journal.fork-";
+pub(in crate::database) const FORK: &str = "journal.fork-";
 /// Documents of one orphan that are listed.
 const DOCUMENTS_MAX: usize = 1_000;
 
@@ -249,6 +251,7 @@ impl Database {
             }
             true
         })?;
+        self.shared.side_files.forget_orphans()?;
         for (_, _, folder) in self.forks()? {
             fs::remove_dir_all(&folder).map_err(disk(&folder))?;
         }
