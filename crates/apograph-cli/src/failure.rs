@@ -306,6 +306,10 @@ fn problem_next(problem: &Problem) -> Option<String> {
                 .to_owned(),
         ),
         (_, Some(url)) => Some(format!("send it to the primary: --server {url}")),
+        (421, None) => match problem.text("url") {
+            Some(url) => Some(format!("ask the server that holds it: --server {url}")),
+            None => problem.next.clone(),
+        },
         _ => match problem.text("moved_to") {
             Some(uri) => Some(format!("it was moved: apograph get {uri}")),
             None => problem.next.clone(),

@@ -12,3 +12,7 @@ pub const COMMENT: &str = "apograph-comment";
 pub const DURABILITY: &str = "apograph-durability";
 /// On a write: for how many seconds the answer may wait for that, such as `5` or `0.25`.
 pub const WITHIN: &str = "apograph-within";
+/// On lists, leaves and exports of a server that does not hold everything: the partitions that they are of.
+pub const PARTITIONS: &str = "apograph-partitions";
+/// On the answer to a request for what another server holds: where that is, if it is known.
+pub const ELSEWHERE: &str = "apograph-elsewhere";

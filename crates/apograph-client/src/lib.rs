@@ -6,6 +6,7 @@
 pub mod client;
 pub mod header;
 pub mod media_type;
+pub mod together;
 pub mod types;
 pub mod why;
 

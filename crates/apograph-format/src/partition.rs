@@ -103,6 +103,58 @@ impl Participants {
     pub fn count(self) -> u32 {
         self.0.count_ones()
     }
+
+    /// The place of a partition among these, in order: where its journal stands in a list that has one for each.
+    pub fn slot(self, partition: PartitionId) -> Option<usize> {
+        let below = (1_u64 << u32::from(partition.0).min(u64::BITS - 1)) - 1;
+        self.contains(partition).then(|| (self.0 & below).count_ones() as usize)
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: Participants) -> Participants {
+        Participants(self.0 & other.0)
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub fn without(self, other: Participants) -> Participants {
+        Participants(self.0 & !other.0)
+    }
+
+    /// Are all of `other` in it?
+    pub fn covers(self, other: Participants) -> bool {
+        other.without(self).count() == 0
+    }
+}
+
+/// As people write them: `0, 2, 5`.
+impl fmt::Display for Participants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, partition) in self.iter().enumerate() {
+            write!(f, "{}{partition}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// As a list of numbers.
+impl Serialize for Participants {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Participants {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Participants, D::Error> {
+        let list = Vec::<PartitionId>::deserialize(from)?;
+        match list.iter().find(|partition| partition.0 >= PARTITIONS_MAX) {
+            Some(PartitionId(found)) => {
+                Err(serde::de::Error::custom(format!("there is no partition {found} anywhere")))
+            }
+            None => Ok(list.into_iter().collect()),
+        }
+    }
 }
 
 impl FromIterator<PartitionId> for Participants {
@@ -135,5 +187,19 @@ mod tests {
         assert_eq!(seen, partitioning.everyone());
         assert_eq!(seen.iter().count(), 4);
         assert!(Partitioning::new(0).is_err() && Partitioning::new(65).is_err());
+    }
+
+    #[test]
+    fn partitions_of_a_part_have_places_in_order() {
+        let held: Participants = [0, 3, 63].map(PartitionId).into_iter().collect();
+        let slots: Vec<_> = [0, 1, 3, 63, 64].map(|partition| held.slot(PartitionId(partition))).to_vec();
+        assert_eq!(slots, [Some(0), None, Some(1), Some(2), None]);
+        let everyone = Partitioning::new(64).unwrap().everyone();
+        assert!(everyone.covers(held) && !held.covers(everyone));
+        assert_eq!(everyone.without(held).count(), 61);
+        assert_eq!(
+            (held.to_string(), held.and(Participants(9)).to_string()),
+            ("0, 3, 63".into(), "0, 3".into())
+        );
     }
 }

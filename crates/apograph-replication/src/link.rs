@@ -185,9 +185,9 @@ impl Link {
         let Some(held) = &self.held else {
             return Vec::new();
         };
-        let partitions = held.partitions;
+        let partitions = held.held;
         self.enter(State::Following, Cause::Greeted);
-        self.heard = (0..partitions).map(|partition| (PartitionId(partition), now)).collect();
+        self.heard = partitions.iter().map(|partition| (partition, now)).collect();
         self.still = self.heard.keys().copied().collect();
         vec![Action::Open { partitions }]
     }
@@ -411,6 +411,9 @@ fn check(
     };
     if greeting.database != held.database || greeting.partitions != held.partitions {
         return Err(StopReason::OtherDatabase);
+    }
+    if !greeting.held.covers(held.held) {
+        return Err(StopReason::PartitionsElsewhere);
     }
     match (held.primary, greeting.primary) {
         // In one epoch there is one primary.

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use apograph_format::{DatabaseId, Epoch, PartitionId, ServerKey, View};
+use apograph_format::{DatabaseId, Epoch, PartitionId, Partitioning, ServerKey, View};
 use apograph_replication::carrier::RefusalKind;
 use apograph_replication::link::{Action, Before, Event, Greeting, Held, Link, Misfit, StopReason};
 use apograph_replication::sync::{Phase, SyncFailure, SyncReason};
@@ -62,8 +62,8 @@ fn new(text: &str) -> Link {
 }
 
 fn held(text: &str) -> Held {
-    let Greeting { database, partitions, primary, epoch, .. } = greeting(text);
-    Held { database, partitions, primary, epoch }
+    let Greeting { database, partitions, held, primary, epoch, .. } = greeting(text);
+    Held { database, partitions, held, primary, epoch }
 }
 
 fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, wanted: &str) -> T {
@@ -113,6 +113,7 @@ fn greeting(text: &str) -> Greeting {
     let field = |name: &str| {
         text.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse::<u8>().ok())
     };
+    let everyone = Partitioning::new(field("partitions").unwrap().into()).unwrap().everyone();
     Greeting {
         offered: Offered {
             software: field("minor").map(|minor| Release { major: 0, minor: minor.into(), patch: 0 }),
@@ -122,6 +123,10 @@ fn greeting(text: &str) -> Greeting {
         database: DatabaseId([field("db").unwrap(); 16]),
         view: View::Full,
         partitions: field("partitions").unwrap().into(),
+        held: text
+            .split(' ')
+            .find_map(|word| word.strip_prefix("held="))
+            .map_or(everyone, |held| held.split(',').map(|of| PartitionId(of.parse().unwrap())).collect()),
         primary: field("key").map(|key| ServerKey([key; 32])),
         epoch: text
             .split(' ')
@@ -134,7 +139,7 @@ fn show(action: &Action) -> String {
     match action {
         Action::Greet => "greet".into(),
         Action::Adopt => "adopt".into(),
-        Action::Open { partitions } => format!("open {partitions}"),
+        Action::Open { partitions } => format!("open {}", partitions.count()),
         Action::Close => "close".into(),
         Action::Synchronize { reason, round } => format!("synchronize: {reason}, round {round}"),
         Action::Wait { after } => format!("wait {}", after.as_secs_f64()),

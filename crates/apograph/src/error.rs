@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use apograph_format::{Epoch, Hash, Position, ServerKey, State, Timestamp, Token, Uri, View};
+use apograph_format::{
+    Epoch, Hash, Participants, PartitionId, Position, ServerKey, State, Timestamp, Token, Uri, View,
+};
 use apograph_journal::CreateError;
 use apograph_store::StoreError;
 use apograph_store::engine::EngineError;
@@ -328,6 +330,16 @@ pub enum ReadError {
         /// The view.
         view: View,
     },
+    /// The document lives in a partition that this server does not hold.
+    #[error("it is in partition {partition}, and this server holds partitions {held} only")]
+    Elsewhere {
+        /// The partition.
+        partition: PartitionId,
+        /// What is here.
+        held: Participants,
+        /// Where the partition can be read, as far as this server knows.
+        url: Option<String>,
+    },
     /// A synchronization left the old versions of this document out.
     #[error(
         "version {number} of {uri} was not brought: the synchronization kept versions from {kept_from} on"
@@ -404,6 +416,16 @@ pub enum FeedError {
     NoSuchPartition {
         /// The partition.
         partition: u16,
+    },
+    /// Another server holds it.
+    #[error("partition {partition} is not held here: this server holds partitions {held} only")]
+    Elsewhere {
+        /// The partition.
+        partition: PartitionId,
+        /// What is here.
+        held: Participants,
+        /// Where it can be read, as far as this server knows.
+        url: Option<String>,
     },
     /// The journal cannot be read.
     #[error("the journal cannot be read: {reason}")]

@@ -199,7 +199,9 @@ impl Folder {
         };
         let path = self.database_path(name);
         if DatabaseFile::read(&path)?.is_none() {
-            DatabaseFile::of_copy(settings.role, handshake)?.write(&path)?;
+            let file = DatabaseFile::of_copy(settings, handshake)?;
+            file.check_source(handshake)?;
+            file.write(&path)?;
         }
         let opened = self.database(name)?;
         opened.ok_or_else(|| OpenError::Unknown { name: name.to_owned() })

@@ -1,6 +1,6 @@
 //! What readers ask for, and what they get.
 
-use apograph_format::{Head, Kind, State, Timestamp, Uri, Version, VersionRef, View};
+use apograph_format::{Head, Kind, Participants, State, Timestamp, Uri, Version, VersionRef, View};
 
 /// Which of a document's versions a reader wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,6 +83,8 @@ pub struct ExportQuery {
     pub view: View,
     /// Which documents.
     pub scope: Scope,
+    /// Only those of these partitions; none means all that the server holds.
+    pub partitions: Option<Participants>,
     /// As of when; none means now.
     pub as_of: Option<Timestamp>,
     /// What cannot be read becomes a line that says so. Otherwise the export ends there, as a failure, so that nobody

@@ -38,6 +38,9 @@ pub struct DatabaseSettings {
     /// How many partitions a new database gets; copies take it from their source.
     #[serde(default = "one")]
     pub partitions: u16,
+    /// A replica that is new holds these partitions only, and never others; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_partitions: Option<Vec<u16>>,
     /// Where a copy gets it from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceSettings>,
@@ -154,6 +157,7 @@ impl DatabaseSettings {
         DatabaseSettings {
             role,
             partitions: 1,
+            held_partitions: None,
             source: None,
             segment_bytes_max: None,
             segment_age_max_seconds: None,

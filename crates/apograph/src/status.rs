@@ -24,7 +24,9 @@ pub struct DatabaseStatus {
     pub visible: Timestamp,
     /// Reads before this are refused.
     pub horizon: Timestamp,
-    /// How many partitions.
+    /// How many partitions the database has.
+    pub partitioning: u16,
+    /// Those that are here.
     pub partitions: Vec<PartitionStatus>,
     /// Digests over all partitions, by view.
     pub digests: Vec<ViewStatus>,

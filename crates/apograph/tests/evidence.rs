@@ -182,7 +182,8 @@ fn parts_of_exports_and_leaves_are_those_of_the_whole() {
             };
             let expected: Vec<_> = whole.iter().filter(|line| is_in(&uri_of(line))).cloned().collect();
             for lists_damage in [false, true] {
-                let query = ExportQuery { view, scope: scope.clone(), as_of: None, lists_damage };
+                let query =
+                    ExportQuery { view, scope: scope.clone(), partitions: None, as_of: None, lists_damage };
                 let part: Vec<_> = primary.export_of(query).unwrap().map(Result::unwrap).collect();
                 assert_eq!(of_documents(part), expected, "{view} {scope:?}");
             }

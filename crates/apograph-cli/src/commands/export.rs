@@ -37,6 +37,10 @@ impl Export {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let client = global.client()?;
         let export = client.export(&global.database, self.view, self.as_of.as_deref()).await?;
+        if let Some(held) = export.partitions() {
+            let held = format!("of partitions {held} only: this server holds no others");
+            Printer::new(global.output).note(&held);
+        }
         match &self.file {
             None => to_stdout(global, export).await,
             Some(file) => to_file(global, export, file).await,

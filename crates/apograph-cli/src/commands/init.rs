@@ -22,13 +22,17 @@ use crate::printer::Printer;
 #[command(after_help = "\
 A replica holds everything, a staging server what is published and nothing else; both take no edits. They need the URL
 of their source and a token for it: tokens/link-replica.token or tokens/link-staging.token of the source's folder.
+A replica with --held-partitions holds some of the partitions, and answers reads of others with where to go. It cannot
+become the primary.
 
 Examples:
   apograph init --dir primary --role primary
   apograph init --dir replica --role replica --listen 127.0.0.1:7701 \\
       --source http://127.0.0.1:7700 --source-token-file primary/tokens/link-replica.token
   apograph init --dir staging --role staging --listen 127.0.0.1:7702 \\
-      --source http://127.0.0.1:7700 --source-token-file primary/tokens/link-staging.token")]
+      --source http://127.0.0.1:7700 --source-token-file primary/tokens/link-staging.token
+  apograph init --dir part --role replica --held-partitions 0,1 --listen 127.0.0.1:7703 \\
+      --source http://127.0.0.1:7700 --source-token-file primary/tokens/link-replica.token")]
 pub(crate) struct Init {
     /// The folder to make; an existing one must be empty
     #[arg(long, value_name = "DIR")]
@@ -51,6 +55,9 @@ pub(crate) struct Init {
     /// How many journals the documents are spread over, for ever; a copy takes it from its source
     #[arg(long, value_name = "N")]
     partitions: Option<u16>,
+    /// A replica that holds these partitions only, such as 0,1: for ever; without it, all of them
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    held_partitions: Option<Vec<u16>>,
     /// Name of the server, for people; without it, its role
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -86,6 +93,8 @@ impl Init {
     fn settings(&self, database: &str) -> Result<ServerSettings, Failure> {
         let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
         let mut settings = DatabaseSettings::new(self.role);
+        settings.held_partitions = self.held_partitions.clone();
+        settings.check_held().map_err(|error| Failure::Usage(error.to_string()))?;
         match (self.role, &self.source, &self.source_token_file, self.partitions) {
             (Role::Primary, Some(_), ..) => {
                 return usage("a primary has no --source: it is where edits begin");

@@ -52,6 +52,7 @@ pub(crate) struct Ls {
 impl Ls {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let (client, printer) = (global.client()?, Printer::new(global.output));
+        let mut is_told = false;
         let mut left = self.limit.unwrap_or(usize::MAX);
         let mut filter = ListFilter {
             prefix: self.prefix,
@@ -67,6 +68,11 @@ impl Ls {
             filter.limit = Some(left.min(PAGE_ITEMS));
             let page = client.list(&global.database, &filter).await?;
             left = left.saturating_sub(page.documents.len());
+            if let Some(held) = page.partitions.as_ref().filter(|_| !is_told) {
+                let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+                printer.note(&format!("of partitions {} only: this server holds no others", held.join(", ")));
+                is_told = true;
+            }
             for document in &page.documents {
                 printer.value(document, in_words)?;
             }

@@ -37,6 +37,7 @@ pub(crate) mod why;
 pub(crate) mod withdraw;
 
 mod operation;
+mod together;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;

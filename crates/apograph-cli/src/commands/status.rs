@@ -1,10 +1,12 @@
 //! `apograph status`.
 
+use std::path::PathBuf;
+
 use apograph_client::format::Timestamp;
 use apograph_client::types::{DatabaseStatus, LagReaction, Status as ServerStatus};
 use clap::Args;
 
-use super::{lag_limit, links};
+use super::{lag_limit, links, together};
 use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -16,17 +18,30 @@ Of a lag, what is not known is not shown: entries and bytes that the copy has no
 them, how long ago the other end was heard of, and how long ago the copy proved that it is equal. `window` says how long
 the copy may be away until it has to synchronize, and what catching up would then cost.
 
+With --with it shows a set of servers instead: their common timestamp, which is the largest one that is complete in
+every partition by the best of them, and the partitions that none of them holds.
+
 Examples:
   apograph status
-  apograph status --server http://127.0.0.1:7701 --output json | jq '.links[].lag'")]
+  apograph status --server http://127.0.0.1:7701 --output json | jq '.links[].lag'
+  apograph status --server http://127.0.0.1:7703 --with http://127.0.0.1:7704")]
 pub(crate) struct Status {
     /// Show every partition
     #[arg(long, short)]
     partitions: bool,
+    /// Another server of the same database: what they have together, up to which timestamp. May be given again
+    #[arg(long, value_name = "URL")]
+    with: Vec<String>,
+    /// File with the token for the others, one for each or one for all; without it, the same as for the first
+    #[arg(long, value_name = "FILE", requires = "with")]
+    with_token_file: Vec<PathBuf>,
 }
 
 impl Status {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
+        if !self.with.is_empty() {
+            return together::show(global, &self.with, &self.with_token_file).await;
+        }
         let status = global.client()?.status().await?;
         Printer::new(global.output).value(&status, |status| in_words(status, self.partitions))
     }
@@ -52,15 +67,25 @@ fn in_words(status: &ServerStatus, partitions: bool) -> String {
     text
 }
 
+/// `3 partitions`, or `partitions 0, 2 of 3`.
+fn partitions_in_words(database: &DatabaseStatus) -> String {
+    let held = database.partitions.len();
+    if database.elsewhere().is_empty() {
+        return format!("{held} partition{}", if held == 1 { "" } else { "s" });
+    }
+    let names: Vec<String> = database.partitions.iter().map(|of| of.partition.to_string()).collect();
+    let plural = if held == 1 { "" } else { "s" };
+    format!("partition{plural} {} of {}", names.join(", "), database.partitioning.unwrap_or_default())
+}
+
 fn database_in_words(database: &DatabaseStatus, partitions: bool) -> String {
     let mut text = format!(
-        "database {}  {} ({} view), epoch {}, {} partition{}\n",
+        "database {}  {} ({} view), epoch {}, {}\n",
         database.name,
         database.role,
         database.view,
         database.epoch,
-        database.partitions.len(),
-        if database.partitions.len() == 1 { "" } else { "s" },
+        partitions_in_words(database),
     );
     let visible = match database.visible {
         Timestamp::ZERO => "nothing yet".to_owned(),

@@ -28,7 +28,7 @@ pub struct Part {
     pub at: Timestamp,
     /// Which documents.
     pub scope: Scope,
-    /// Of leaves: only those of these partitions; of all, if there are none.
+    /// Only those of these partitions; of all that the server holds, if there are none.
     pub partitions: Vec<u16>,
 }
 
@@ -117,7 +117,7 @@ impl Client {
         let response = self
             .get_stream(
                 &route,
-                &PartQuery { damage: Some("listed"), partitions: None, ..PartQuery::of(part) },
+                &PartQuery { damage: Some("listed"), ..PartQuery::of(part) },
                 HeaderMap::new(),
             )
             .await?;

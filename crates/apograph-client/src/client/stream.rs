@@ -7,6 +7,7 @@ use reqwest::Response;
 use super::patience::Progress;
 use super::request::waiting;
 use super::{Client, ClientError};
+use crate::header;
 
 /// The body of an answer, piece by piece.
 #[derive(Debug)]
@@ -53,6 +54,11 @@ impl ByteStream {
     /// Bytes that came so far.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// The partitions that it is of, if the server does not hold all of them.
+    pub fn partitions(&self) -> Option<&str> {
+        self.response.headers().get(header::PARTITIONS)?.to_str().ok()
     }
 
     /// The server that answers.

@@ -1,6 +1,6 @@
 //! `GET /v1/databases/{db}/handshake?view=`: what a copy must know before it follows.
 
-use apograph_format::{DatabaseId, Epoch, Timestamp, View};
+use apograph_format::{DatabaseId, Epoch, PartitionId, Timestamp, View};
 use serde::{Deserialize, Serialize};
 
 use super::{EpochView, HandoverView, ServerIdentity};
@@ -43,9 +43,26 @@ pub struct Handshake {
     /// Who began which epoch, as far as the source knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub epochs: Vec<EpochView>,
+    /// The partitions that the source holds, if it does not hold all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<u16>>))]
+    pub held: Option<Vec<PartitionId>>,
+    /// The servers that documents of the database name, for copies that do not hold these documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<SignedServers>,
     /// The source stepped down for this server, which has not been heard of as primary yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverView>,
+}
+
+/// Servers that documents of a database name, signed by the server that read them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignedServers {
+    /// JSON: a list of name, key and URL.
+    pub servers: String,
+    /// Of the database's identity and that text, in hex.
+    pub signature: String,
 }
 
 /// The format of sources that do not say it.

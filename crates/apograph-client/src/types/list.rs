@@ -1,6 +1,6 @@
 //! `GET /v1/databases/{db}/documents?prefix=&kind=&type=&state=&limit=&after=`.
 
-use apograph_format::{Kind, State, Timestamp, Uri, VersionRef};
+use apograph_format::{Kind, PartitionId, State, Timestamp, Uri, VersionRef};
 use serde::{Deserialize, Serialize};
 
 use super::LockView;
@@ -18,6 +18,10 @@ pub struct ListPage {
     /// The timestamp this page is of. Give it as `as_of` for the next ones, to see one state.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub as_of: Timestamp,
+    /// The partitions that it is of, if the server does not hold all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<u16>>))]
+    pub partitions: Option<Vec<PartitionId>>,
 }
 
 /// A document of a list: its head, without a version's content.

@@ -33,7 +33,7 @@ pub use document::{ContentView, DocumentAnswer, DocumentRequest, DocumentView, L
 pub use durability::{
     AcknowledgedPartition, Acknowledgement, AcknowledgementAnswer, DurabilityAnswer, DurabilityMissed,
 };
-pub use handshake::Handshake;
+pub use handshake::{Handshake, SignedServers};
 pub use health::Health;
 pub use history::{HistoryItem, HistoryPage};
 pub use import::{ImportAnswer, ImportDone, ImportProgress, ImportQuery};

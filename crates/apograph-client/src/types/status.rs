@@ -81,7 +81,10 @@ pub struct DatabaseStatus {
     /// Reads before this are refused.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub horizon: Timestamp,
-    /// Its partitions.
+    /// How many partitions the database has; servers from before there were copies of some do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioning: Option<u16>,
+    /// The partitions that this server holds.
     pub partitions: Vec<PartitionStatus>,
     /// Digests over all partitions, one for every view that this server holds.
     pub digests: Vec<ViewStatus>,
@@ -167,6 +170,12 @@ impl Status {
 }
 
 impl DatabaseStatus {
+    /// Partitions that this server does not hold.
+    pub fn elsewhere(&self) -> Vec<PartitionId> {
+        let holds = |partition: &PartitionId| self.partitions.iter().any(|of| of.partition == *partition);
+        (0..self.partitioning.unwrap_or(0)).map(PartitionId).filter(|partition| !holds(partition)).collect()
+    }
+
     /// The digest of this view, if this server holds it.
     pub fn view(&self, view: View) -> Option<&ViewStatus> {
         self.digests.iter().find(|status| status.view == view)

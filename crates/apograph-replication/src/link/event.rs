@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apograph_format::{DatabaseId, Epoch, PartitionId, ServerKey, View};
+use apograph_format::{DatabaseId, Epoch, Participants, PartitionId, ServerKey, View};
 
 use super::StopReason;
 use crate::carrier::RefusalKind;
@@ -20,6 +20,8 @@ pub struct Greeting {
     pub view: View,
     /// How many partitions the database has.
     pub partitions: u16,
+    /// Those that it holds.
+    pub held: Participants,
     /// Key of the primary, whose signatures count.
     pub primary: Option<ServerKey>,
     /// The highest epoch that it knows of.
@@ -33,6 +35,8 @@ pub struct Held {
     pub database: DatabaseId,
     /// How many partitions.
     pub partitions: u16,
+    /// Those that it holds.
+    pub held: Participants,
     /// The key of the primary of that epoch: pinned at the first contact, or the one that followed it.
     pub primary: Option<ServerKey>,
     /// The highest epoch that this copy knows of.
@@ -124,10 +128,10 @@ pub enum Action {
     Greet,
     /// Record the first contact, then say [`Event::Adopted`].
     Adopt,
-    /// Open one stream for every partition.
+    /// Open one stream for every partition that is held.
     Open {
-        /// How many.
-        partitions: u16,
+        /// Which.
+        partitions: Participants,
     },
     /// Begin a synchronization, or go on with the one that is not over.
     Synchronize {

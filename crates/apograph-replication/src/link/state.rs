@@ -68,6 +68,8 @@ pub enum StopReason {
     OtherDatabase,
     /// The source has no such database, or does not give this view.
     NoSuchDatabase,
+    /// The source holds some partitions only, and not all that this copy holds.
+    PartitionsElsewhere,
     /// Another primary signs than the one pinned at the first contact.
     KeyChanged,
     /// The source's versions are newer than this server's: it may say what is not known here.
@@ -172,10 +174,11 @@ impl Cause {
 
 impl StopReason {
     /// All of them.
-    pub const ALL: [StopReason; 10] = [
+    pub const ALL: [StopReason; 11] = [
         StopReason::NotApograph,
         StopReason::OtherDatabase,
         StopReason::NoSuchDatabase,
+        StopReason::PartitionsElsewhere,
         StopReason::KeyChanged,
         StopReason::SourceNewer,
         StopReason::SourceOlder,
@@ -191,6 +194,7 @@ impl StopReason {
             StopReason::NotApograph => "not-apograph",
             StopReason::OtherDatabase => "other-database",
             StopReason::NoSuchDatabase => "no-such-database",
+            StopReason::PartitionsElsewhere => "partitions-elsewhere",
             StopReason::KeyChanged => "key-changed",
             StopReason::SourceNewer => "source-newer",
             StopReason::SourceOlder => "source-older",
@@ -214,6 +218,9 @@ impl StopReason {
                 "point the link at the database it was made from, or start a new copy in an empty folder"
             }
             StopReason::NoSuchDatabase => "check the database's name at the source, and which views it holds",
+            StopReason::PartitionsElsewhere => {
+                "point the link at the primary, or at a copy that holds at least the partitions of this one"
+            }
             StopReason::KeyChanged => {
                 "another primary signs: compare its key out of band, then start a new copy in an empty folder"
             }

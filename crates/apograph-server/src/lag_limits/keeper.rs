@@ -137,7 +137,9 @@ fn seen(
     }
     behind.insert(server.to_owned(), lacks);
     seen.age = Some(now.duration_since(lacks.since));
-    let missing = own.partitions.iter().map(|(partition, end, appended)| {
+    // A copy of some partitions says nothing of the others.
+    let told = own.partitions.iter().filter(|(partition, ..)| word.partitions.contains_key(partition));
+    let missing = told.map(|(partition, end, appended)| {
         let (sequence, bytes) = word.partitions.get(partition).copied()?;
         Some((end.sequence.saturating_sub(sequence), appended.saturating_sub(bytes)))
     });

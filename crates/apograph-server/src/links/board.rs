@@ -10,7 +10,7 @@ use apograph_client::types::{
     LinkDirection, LinkForecast, LinkLag, LinkPartition, LinkPeer, LinkReport, LinkState, LinkStatus,
     ServerIdentity,
 };
-use apograph_format::{ServerKey, Timestamp, View};
+use apograph_format::{Participants, ServerKey, Timestamp, View};
 use apograph_replication::forecast::Forecast;
 use apograph_replication::lag::Lag;
 
@@ -60,17 +60,36 @@ impl Board {
         Some((seen.status.state, seen.lag.last_contact?))
     }
 
-    /// What full copies of a database last said: who they are, what they show, whether they follow, and when.
-    pub(crate) fn copies(&self, database: &str) -> Vec<(ServerIdentity, Timestamp, LinkState, i64)> {
+    /// What copies of all of a database's partitions, in the full view, last said: who they are, what they show, whether
+    /// they follow, and when.
+    pub(crate) fn copies(
+        &self,
+        database: &str,
+        partitions: u16,
+    ) -> Vec<(ServerIdentity, Timestamp, LinkState, i64)> {
         let outbound = locked(&self.outbound);
-        let of = outbound
-            .iter()
-            .filter(|((name, _), reported)| name == database && reported.report.view == View::Full);
+        let of = outbound.iter().filter(|((name, _), reported)| {
+            let is_whole = reported.report.partitions.len() >= usize::from(partitions);
+            name == database && reported.report.view == View::Full && is_whole
+        });
         of.map(|(_, reported)| {
             let report = &reported.report;
             (report.server.clone(), report.visible, report.state, reported.at)
         })
         .collect()
+    }
+
+    /// The partitions of the full copy of this name or URL, if it holds some only.
+    pub(crate) fn part_of(&self, database: &str, partitions: u16, server: &str) -> Option<Participants> {
+        let outbound = locked(&self.outbound);
+        let mut of = outbound.iter().filter(|((name, _), reported)| {
+            let report = &reported.report;
+            let is_it = report.server.name == server || report.server.url.as_deref() == Some(server);
+            name == database && report.view == View::Full && is_it
+        });
+        let report = of.next().map(|(_, reported)| &reported.report)?;
+        let held: Participants = report.partitions.iter().map(|of| of.partition).collect();
+        (held.count() > 0 && held.count() < u32::from(partitions)).then_some(held)
     }
 
     /// The last report of the full copy of this name, and when it came.

@@ -46,6 +46,8 @@ pub(super) enum News {
 /// One stream.
 pub(super) struct Stream {
     pub(super) database: Database,
+    /// Of the journals that it is taken into.
+    pub(super) generation: u64,
     pub(super) request: JournalRequest,
     /// Key of the server that we follow: it signs heartbeats.
     pub(super) source: ServerKey,
@@ -120,6 +122,10 @@ impl Stream {
             if let Some(heartbeat) = heartbeat {
                 let noted = self.database.note_heartbeat(self.request.partition, &heartbeat, &self.source);
                 noted.map_err(|error| self.halted(&error))?;
+                if self.database.is_part() && self.database.generation() != self.generation {
+                    return Err(self.ended("the journals here begin anew".to_owned()));
+                }
+                self.database.hear(self.request.partition, heartbeat.visible, self.generation);
                 self.tell(News::Heartbeat(self.request.partition, heartbeat)).await;
             }
             if is_news {

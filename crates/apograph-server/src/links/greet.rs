@@ -9,7 +9,8 @@ use apograph::{Database, Handshake};
 use apograph_carriers::stream::refusal_of;
 use apograph_client::client::{ClientSettings, Secret};
 use apograph_client::{Client, types};
-use apograph_format::View;
+use apograph_format::limits::PARTITIONS_MAX;
+use apograph_format::{Participants, Partitioning, View};
 use apograph_replication::carrier::{Refusal, RefusalKind};
 use apograph_replication::link::{Greeting, Held};
 use apograph_replication::versions::{self, Offered, Versions};
@@ -61,8 +62,17 @@ pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
         database: handshake.database,
         view: handshake.view,
         partitions: handshake.partitions,
+        held: there(handshake),
         primary: handshake.primary.as_ref().map(|primary| primary.key),
         epoch: handshake.epochs.iter().map(|start| start.epoch).max().unwrap_or(handshake.epoch),
+    }
+}
+
+/// The partitions that the source holds.
+fn there(handshake: &types::Handshake) -> Participants {
+    match &handshake.held {
+        Some(held) => held.iter().copied().filter(|held| held.0 < PARTITIONS_MAX).collect(),
+        None => Partitioning::new(handshake.partitions).map(Partitioning::everyone).unwrap_or_default(),
     }
 }
 
@@ -87,6 +97,10 @@ pub(super) fn misfit(greeting: &Greeting, versions: &Versions, held: Option<&Hel
         let (there, here) = (greeting.partitions, held.partitions);
         return Some(format!("the source has {there} partitions, this copy {here}"));
     }
+    if !greeting.held.covers(held.held) {
+        let (there, here) = (greeting.held, held.held);
+        return Some(format!("the source holds partitions {there} only, this copy {here}"));
+    }
     let (found, pinned) = (greeting.primary?, held.primary?);
     (found != pinned && greeting.epoch == held.epoch)
         .then(|| format!("the primary's key is {found}, this copy knows {pinned}"))
@@ -97,6 +111,7 @@ pub(super) fn held(database: &Database) -> Held {
     Held {
         database: database.id(),
         partitions: database.partitioning().count(),
+        held: database.held_partitions(),
         primary: Some(database.primary().key),
         epoch: database.epoch_seen(),
     }
@@ -123,6 +138,8 @@ pub(super) fn for_engine(handshake: types::Handshake) -> Option<Handshake> {
         server: identity(handshake.server),
         visible: handshake.visible,
         epochs: shape::engine_epochs(handshake.epochs),
+        held: handshake.held,
+        servers: handshake.servers.map(shape::engine_signed_servers),
         handover: handshake.handover.map(shape::engine_handover),
     })
 }

@@ -108,6 +108,7 @@ impl Synchronization {
             _ => Refusal::new(RefusalKind::Unavailable, failed.detail),
         };
         let snapshot = self.carrier.snapshot(self.database.view(), Timestamp::ZERO).await?;
+        let snapshot = self.database.part_of(snapshot);
         let scope = scope(&self.request);
         let mut measure = SyncMeasure { documents: 0, bytes: 0, of_documents: 0, requests: 1 };
         for of in snapshot.partitions.clone() {
@@ -135,7 +136,7 @@ impl Synchronization {
         if let Some(marker) = begun.filter(|_| self.why != SyncReason::Requested) {
             return Ok(marker);
         }
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.database.part_of(self.snapshot().await?);
         let before = self.database.sync_marker();
         // Only a journal that the source does not know holds what is nowhere else.
         let forked = self.why == SyncReason::UnknownPosition;

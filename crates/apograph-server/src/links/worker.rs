@@ -13,8 +13,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use apograph::database::part::HeldError;
 use apograph::settings::SourceSettings;
-use apograph::{Database, Role};
+use apograph::{Database, OpenError, Role};
 use apograph_carriers::stream::StreamCarrier;
 use apograph_client::Client;
 use apograph_client::types::{self, LinkForecast, LinkProof};
@@ -324,6 +325,13 @@ impl Worker {
     /// What the source knows of epochs, this copy knows then. A source that stepped down for this server says so again.
     async fn hear_of_epochs(&mut self, handshake: &types::Handshake) {
         let Some(database) = self.database.clone() else { return };
+        if let Some(signed) = handshake.servers.clone().map(shape::engine_signed_servers) {
+            let (source, database) = (handshake.server.key, database.clone());
+            let learned = tokio::task::spawn_blocking(move || database.learn_servers(&source, &signed)).await;
+            if let Ok(Err(error)) = learned {
+                tracing::warn!(database = self.name, %error, "what the source says of servers is not believed");
+            }
+        }
         let epochs = shape::engine_epochs(handshake.epochs.clone());
         let handover = handshake.handover.clone().map(shape::engine_handover);
         if let Some(handover) = handover.filter(|given| given.to.key == self.app.folder.identity().key) {
@@ -350,7 +358,13 @@ impl Worker {
                 self.database = Some(database);
                 (Event::Adopted(held), None)
             }
-            Ok(Err(error)) => (Event::Halted(StopReason::Halted), Some(error.to_string())),
+            Ok(Err(error)) => {
+                let reason = match &error {
+                    OpenError::Held(HeldError::NotThere { .. }) => StopReason::PartitionsElsewhere,
+                    _ => StopReason::Halted,
+                };
+                (Event::Halted(reason), Some(error.to_string()))
+            }
             Err(error) => (Event::Halted(StopReason::Halted), Some(error.to_string())),
         }
     }
@@ -363,8 +377,10 @@ impl Worker {
         };
         self.running = self.app.shutdown.child_token();
         self.reached.clear();
+        let generation = database.generation();
         for (partition, from, source) in database.resume() {
             let stream = Stream {
+                generation,
                 database: database.clone(),
                 request: JournalRequest { partition, view: self.role.view(), from, source },
                 source: handshake.server.key,
@@ -375,7 +391,8 @@ impl Worker {
             let carrier = StreamCarrier::new(client.clone(), self.database_there());
             self.app.tasks.spawn(stream.run(carrier));
         }
-        if self.role == Role::Replica {
+        // What a part of the database has on disk cannot take its primary's place.
+        if self.role == Role::Replica && !database.is_part() {
             let (there, server) =
                 (self.database_there().to_owned(), shape::identity(self.app.folder.identity()));
             let told =

@@ -10,6 +10,7 @@ impl From<BackupError> for Refused {
     fn from(error: BackupError) -> Refused {
         let detail = error.to_string();
         match error {
+            BackupError::Part { .. } => Code::PartitionElsewhere.because(detail),
             BackupError::Running => Code::BackupRunning.because(detail),
             BackupError::Exists { .. } | BackupError::NotEmpty { .. } => Code::BackupExists.because(detail),
             BackupError::NotABackup { .. }

@@ -60,6 +60,7 @@ codes! {
     NoContent = 404 "no-content" "The version has no content" "read it as a document",
     NoSuchVersion = 404 "no-such-version" "The document has no such version" "list its versions",
     NotPublished = 404 "not-published" "Nothing of the document is published" "publish it, or read its working version",
+    PartitionElsewhere = 421 "partition-elsewhere" "This server does not hold that partition" "ask a server that holds it: the primary holds all of them",
     Trashed = 410 "trashed" "The document is in the trash" "restore it first",
     Erased = 410 "erased" "The content was purged" "nothing can bring it back",
     BelowHorizon = 410 "below-horizon" "That history is gone" "ask for a later time",

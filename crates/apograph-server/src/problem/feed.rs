@@ -2,6 +2,7 @@
 
 use apograph::error::FeedError;
 
+use super::read::elsewhere;
 use super::{Code, Refused};
 
 impl From<FeedError> for Refused {
@@ -16,6 +17,7 @@ impl From<FeedError> for Refused {
             }
             FeedError::NoSuchView { .. } => Code::NoSuchView.because(detail),
             FeedError::NoSuchPartition { .. } => Code::NoSuchPartition.because(detail),
+            FeedError::Elsewhere { partition, held, url } => elsewhere(detail, partition, held, url),
             FeedError::Damaged { .. } => Code::Damaged.because(detail),
         }
     }

@@ -13,7 +13,7 @@ mod snapshot;
 
 use std::fmt;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
@@ -111,6 +111,12 @@ impl Refused {
         self.with("moved_to", uri.as_str())
     }
 
+    /// Says better what to do next.
+    fn next(mut self, next: String) -> Refused {
+        self.problem.next = Some(next);
+        self
+    }
+
     /// Its kind.
     #[cfg(test)]
     pub(crate) fn code(&self) -> Code {
@@ -138,6 +144,10 @@ impl IntoResponse for Refused {
         }
         if self.code == Code::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"apograph\""));
+        }
+        let elsewhere = self.problem.text("url").filter(|_| self.code == Code::PartitionElsewhere);
+        if let Some(Ok(url)) = elsewhere.map(HeaderValue::from_str) {
+            headers.insert(HeaderName::from_static(apograph_client::header::ELSEWHERE), url);
         }
         if let Some(bytes) = self.problem.extra.get("bytes").filter(|_| self.code == Code::RangeInvalid)
             && let Ok(value) = HeaderValue::from_str(&format!("bytes */{bytes}"))

@@ -2,6 +2,8 @@
 
 use apograph::error::{Cause, ReadError, WaitError};
 
+use apograph_format::{Participants, PartitionId};
+
 use super::commit::refused;
 use super::{Code, Refused};
 
@@ -14,6 +16,7 @@ impl From<ReadError> for Refused {
                 Code::BelowHorizon.because(detail).with("horizon", horizon.0)
             }
             ReadError::Ahead { visible, .. } => Code::Ahead.because(detail).with("visible", visible.0),
+            ReadError::Elsewhere { partition, held, url } => elsewhere(detail, partition, held, url),
             ReadError::NoSuchView { .. } => Code::NoSuchView.because(detail),
             ReadError::Erased { uri } => Code::Erased.because(detail).with("uri", uri.as_str()),
             ReadError::NotBrought { uri, kept_from, .. } => {
@@ -22,6 +25,22 @@ impl From<ReadError> for Refused {
             ReadError::Store(error) => super::failed_by(Cause::of_store(&error), &error),
         }
     }
+}
+
+/// Another server holds the partition.
+pub(super) fn elsewhere(
+    detail: String,
+    partition: PartitionId,
+    held: Participants,
+    url: Option<String>,
+) -> Refused {
+    let refused = Code::PartitionElsewhere.because(detail).with("partition", partition.0);
+    let held: Vec<u16> = held.iter().map(|partition| partition.0).collect();
+    let mut refused = refused.with("held", held);
+    if let Some(url) = &url {
+        refused = refused.next(format!("ask {url}, which holds it"));
+    }
+    refused.with_some("url", url)
 }
 
 impl From<WaitError> for Refused {

@@ -7,6 +7,8 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use apograph_format::{Participants, PartitionId};
+
 use crate::app::App;
 use crate::problem::{Code, Refused};
 
@@ -30,4 +32,13 @@ where
 {
     let parsed = value.map(str::parse).transpose();
     parsed.map_err(|error: T::Err| Code::QueryInvalid.because(format!("{name}: {error}")))
+}
+
+/// Numbers of partitions, with commas between them. Each counts once.
+pub(crate) fn partitions(asked: &str, count: u16) -> Result<Participants, Refused> {
+    let number = |number: &str| match number.trim().parse() {
+        Ok(number) if number < count => Ok(PartitionId(number)),
+        _ => Err(Code::NoSuchPartition.because(format!("{number:?} is no number of a partition"))),
+    };
+    asked.split(',').map(number).collect()
 }

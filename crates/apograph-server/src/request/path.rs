@@ -1,6 +1,7 @@
 //! Databases and documents in the path. Percent-encoding is undone exactly once.
 
 use axum::extract::FromRequestParts;
+use axum::http::Method;
 use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
@@ -66,7 +67,9 @@ impl FromRequestParts<App> for AtDocument {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         let path = Pieces::of(parts)?;
         let uri = uri_of(&path.rest)?;
-        Ok(AtDocument { database: app.database(&path.database)?, uri })
+        let database = app.database(&path.database)?;
+        check_held(parts, &database, &uri)?;
+        Ok(AtDocument { database, uri })
     }
 }
 
@@ -76,6 +79,9 @@ impl FromRequestParts<App> for OfDocument {
         let path = Pieces::of(parts)?;
         let uri = uri_of(&path.rest)?;
         let database = app.database_if_met(&path.database)?;
+        if let Some(database) = &database {
+            check_held(parts, database, &uri)?;
+        }
         Ok(OfDocument { name: path.database, database, uri })
     }
 }
@@ -97,6 +103,14 @@ impl FromRequestParts<App> for AtName {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         let path = Pieces::of(parts)?;
         Ok(AtName { database: app.database(&path.database)?, name: path.rest })
+    }
+}
+
+/// Who reads what another server holds is told at once; who writes is told where edits go.
+fn check_held(parts: &Parts, database: &Database, uri: &Uri) -> Result<(), Refused> {
+    match parts.method {
+        Method::GET | Method::HEAD => Ok(database.check_held(uri)?),
+        _ => Ok(()),
     }
 }
 

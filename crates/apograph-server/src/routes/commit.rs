@@ -71,3 +71,12 @@ pub(super) fn set_token(response: &mut Response, token: &apograph_format::Token)
         response.headers_mut().insert(name, value);
     }
 }
+
+/// Says which partitions the answer is of, if this server does not hold all of them.
+pub(super) fn set_held(response: &mut Response, database: &Database) {
+    let name = HeaderName::from_static(apograph_client::header::PARTITIONS);
+    let held = database.is_part().then(|| HeaderValue::try_from(database.held_partitions().to_string()));
+    if let Some(Ok(held)) = held {
+        response.headers_mut().insert(name, held);
+    }
+}

@@ -27,6 +27,7 @@ pub(super) struct ExportParams {
     wait: Option<String>,
     prefix: Option<String>,
     document: Option<String>,
+    partitions: Option<String>,
     /// `listed`: what cannot be read becomes a line. Otherwise the export breaks off there.
     damage: Option<String>,
 }
@@ -43,17 +44,21 @@ pub(super) async fn get(
     let at = reading::at(&database, &headers, as_of, at_least, wait).await?;
     let token = Token { epoch: database.epoch(), timestamp: at };
     let scope = scope(asked.prefix, asked.document.as_deref())?;
+    let count = database.partitioning().count();
+    let partitions = asked.partitions.as_deref().map(|asked| params::partitions(asked, count)).transpose()?;
     let lists_damage = match asked.damage.as_deref() {
         None => false,
         Some("listed") => true,
         Some(other) => return Err(Code::QueryInvalid.because(format!("damage is `listed`, not {other:?}"))),
     };
-    let query = ExportQuery { view, scope, as_of: Some(at), lists_damage };
+    let query = ExportQuery { view, scope, partitions, as_of: Some(at), lists_damage };
+    let held = database.clone();
     let export = app.blocking(move || database.export_of(query)).await?;
     let mut response = Response::new(stream::body(&app, Lane::Bulk, Lines(export)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type::NDJSON));
     commit::set_token(&mut response, &token);
+    commit::set_held(&mut response, &held);
     Ok(response)
 }
 

@@ -45,6 +45,8 @@ pub(super) async fn get(
         server: shape::identity(handshake.server),
         visible: handshake.visible,
         epochs: handshake.epochs.into_iter().map(shape::epoch).collect(),
+        held: handshake.held,
+        servers: handshake.servers.map(shape::signed_servers),
         handover: handshake.handover.map(shape::handover),
     };
     Ok(Json(answer).into_response())

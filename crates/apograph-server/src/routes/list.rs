@@ -9,7 +9,7 @@ use serde::Deserialize;
 use apograph::read::ListQuery;
 use apograph_client::types::ListPage;
 
-use super::shape;
+use super::{commit, shape};
 use crate::app::App;
 use crate::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
 use crate::problem::{Answer, Code};
@@ -48,9 +48,14 @@ pub(super) async fn get(
     let at = reading::at(&database, &headers, as_of, at_least, wait).await?;
     let query =
         ListQuery { prefix: asked.prefix, kind, r#type: asked.r#type, state, after, limit, as_of: Some(at) };
+    let held = database.clone();
     let page = app.blocking(move || database.list(&query)).await?;
     let documents = page.documents.into_iter().map(shape::listed).collect();
-    Ok(Json(ListPage { documents, next_after: page.next_after, as_of: at }).into_response())
+    let partitions = held.is_part().then(|| held.held_partitions().iter().collect());
+    let page = ListPage { documents, next_after: page.next_after, as_of: at, partitions };
+    let mut response = Json(page).into_response();
+    commit::set_held(&mut response, &held);
+    Ok(response)
 }
 
 /// How many items on a page.

@@ -37,7 +37,7 @@ pub(super) async fn promote(
     let asked: PromoteRequest = json::whole(&app, &headers, body, ORDER_BYTES_MAX).await?;
     let planned = database.clone();
     let plan = app.blocking(move || planned.plan_promotion()).await?;
-    let mut answer = plan_answer(&app, database.name(), plan);
+    let mut answer = plan_answer(&app, &database, plan);
     if asked.plan {
         return Ok(Json(answer).into_response());
     }
@@ -59,7 +59,8 @@ pub(super) async fn promote(
     Ok(Json(answer).into_response())
 }
 
-fn plan_answer(app: &App, name: &str, plan: PromotionPlan) -> PromotionAnswer {
+fn plan_answer(app: &App, database: &Database, plan: PromotionPlan) -> PromotionAnswer {
+    let name = database.name();
     let contact = app.board.last_contact(name);
     let mut blocks: Vec<PromotionBlock> = plan
         .blocks
@@ -84,13 +85,16 @@ fn plan_answer(app: &App, name: &str, plan: PromotionPlan) -> PromotionAnswer {
         let age = clock::now_us().saturating_sub(at);
         age < i64::try_from(REPORT_AGE_MAX.as_micros()).unwrap_or(i64::MAX)
     };
-    let others = app.board.copies(name).into_iter().filter(|(.., at)| is_recent(*at)).map(
-        |(server, visible, _, _)| PromotionOther {
+    let others = app
+        .board
+        .copies(name, database.partitioning().count())
+        .into_iter()
+        .filter(|(.., at)| is_recent(*at))
+        .map(|(server, visible, _, _)| PromotionOther {
             name: server.name,
             visible,
             has_more: visible > plan.base,
-        },
-    );
+        });
     PromotionAnswer {
         promoted: false,
         role: shape::role(plan.role),

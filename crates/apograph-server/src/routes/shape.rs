@@ -1,5 +1,6 @@
 //! Values of the engine in the shapes that travel.
 
+use apograph::database::part::SignedServers;
 use apograph::database::roles::{EpochStart, Handover};
 use apograph::read::{Document, HistoryItem, Listed};
 use apograph::{Database, Role, status as engine};
@@ -123,6 +124,7 @@ pub(crate) fn database(
         epoch: status.epoch,
         visible: status.visible,
         horizon: status.horizon,
+        partitioning: Some(status.partitioning),
         partitions: status.partitions.into_iter().map(partition).collect(),
         digests: status.digests.into_iter().map(view).collect(),
         primary_url: status.primary_url,
@@ -168,6 +170,14 @@ pub(crate) fn epoch(start: EpochStart) -> types::EpochView {
         base: start.base,
         primary: identity(start.primary),
     }
+}
+
+pub(crate) fn signed_servers(signed: SignedServers) -> types::SignedServers {
+    types::SignedServers { servers: signed.servers, signature: signed.signature }
+}
+
+pub(crate) fn engine_signed_servers(signed: types::SignedServers) -> SignedServers {
+    SignedServers { servers: signed.servers, signature: signed.signature }
 }
 
 pub(crate) fn epochs(database: &Database) -> Vec<types::EpochView> {

@@ -62,7 +62,13 @@ pub(super) async fn switchover(
 
 /// The copy that `to` names, which must follow now.
 fn target(app: &App, database: &Database, to: &str) -> Answer<ServerIdentity> {
-    let mut copies = app.board.copies(database.name());
+    let partitions = database.partitioning().count();
+    if let Some(held) = app.board.part_of(database.name(), partitions, to) {
+        let detail =
+            format!("{to} holds partitions {held} only, of {partitions}: it cannot become the primary");
+        return Err(Code::SwitchoverFailed.because(detail).with("reason", "target-holds-a-part"));
+    }
+    let mut copies = app.board.copies(database.name(), partitions);
     let states: Vec<String> = copies.iter().map(|(_, _, state, _)| state.to_string()).collect();
     let is_silent = |at: i64| {
         let silent_us = clock::now_us().saturating_sub(at);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apograph::database::roles::RoleError;
-use apograph::format::{Epoch, Position, View};
+use apograph::format::{Epoch, Partitioning, Position, View};
 use apograph::{Database, Handshake, Role};
 use apograph_replication::carrier::RefusalKind;
 use apograph_replication::link::{
@@ -280,6 +280,7 @@ impl World {
             database: handshake.database,
             view: handshake.view,
             partitions: handshake.partitions,
+            held: Partitioning::new(handshake.partitions).map(Partitioning::everyone).unwrap_or_default(),
             primary: Some(handshake.primary.key),
             epoch: handshake.epochs.iter().map(|start| start.epoch).max().unwrap_or(handshake.epoch),
         };
@@ -369,6 +370,7 @@ fn held(database: &Database) -> Held {
     Held {
         database: database.id(),
         partitions: database.partitioning().count(),
+        held: database.held_partitions(),
         primary: Some(database.primary().key),
         epoch: database.epoch_seen(),
     }

@@ -15,7 +15,7 @@ mod verify;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use apograph_format::{DatabaseId, Timestamp, View};
+use apograph_format::{DatabaseId, Participants, Timestamp, View};
 use apograph_store::StoreError;
 
 use crate::OpenError;
@@ -86,6 +86,12 @@ pub enum BackupError {
     /// Another backup of this database, or into this folder, is being made.
     #[error("a backup is being made already")]
     Running,
+    /// A backup is of the whole database.
+    #[error("this server holds partitions {held} only: take the backup from one that holds all of them")]
+    Part {
+        /// What it holds.
+        held: Participants,
+    },
     /// There is a whole backup in the folder.
     #[error("{} holds a backup already", path.display())]
     Exists {

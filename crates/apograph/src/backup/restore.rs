@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use apograph_format::{Epoch, PartitionId, Position, Right, Timestamp};
 use apograph_journal::{Beginning, Identity, Journal, JournalReader, LocateError};
+use apograph_replication::order::Held;
 use apograph_store::Store;
 
 use super::create::{hash_file, make_folder, walk};
@@ -194,7 +195,7 @@ impl Build<'_> {
                 append(journal, archive, partition, to, monitor)?;
             }
         }
-        let applier = apply(&stores, &journals, self.manifest.whole)?;
+        let applier = apply(&file, &stores, &journals, self.manifest.whole)?;
         cut(&mut journals, &stores)?;
         let at = applier.applied();
         let digests = digests(&stores, at);
@@ -294,8 +295,14 @@ fn append(
 }
 
 /// Applies, in timestamp order, what the journals have beyond the stores.
-fn apply(stores: &[Arc<Store>], journals: &[Journal], whole: bool) -> Result<Applier, BackupError> {
-    let mut applier = Applier::new(stores, journals.iter().map(Journal::reader).collect());
+fn apply(
+    file: &DatabaseFile,
+    stores: &[Arc<Store>],
+    journals: &[Journal],
+    whole: bool,
+) -> Result<Applier, BackupError> {
+    let held = Held::all(file.partitions.everyone());
+    let mut applier = Applier::new(stores, journals.iter().map(Journal::reader).collect(), held);
     let mut unequal = None;
     let compared = applier.run(|compared| {
         for (view, found, documents) in &compared.found {

@@ -3,13 +3,15 @@
 //! Entries come from memory when the worker has just appended them, else from the journals; nothing waits in a queue of
 //! its own, so a partition that is far ahead of the others costs no memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apograph_format::{Checkpoint, Digest, Entry, EntryError, Facts, PartitionId, Position, Timestamp, View};
+use apograph_format::{
+    Checkpoint, Digest, Entry, EntryError, Facts, Participants, PartitionId, Position, Timestamp, View,
+};
 use apograph_journal::{Entries, JournalReader};
-use apograph_replication::order::{Next, Step, step};
+use apograph_replication::order::{Held, Next, Step, step};
 use apograph_store::engine::Pressure;
 use apograph_store::{Applied, Store, StoreError};
 
@@ -21,6 +23,7 @@ const PRESSURE_PAUSE: Duration = Duration::from_millis(2);
 /// Applies the entries of all partitions of a database in timestamp order.
 pub(crate) struct Applier {
     partitions: Vec<Partition>,
+    held: Held,
     /// Everything up to here is applied somewhere, and was complete.
     applied: Timestamp,
 }
@@ -58,9 +61,10 @@ pub(crate) enum ApplyError {
 }
 
 impl Applier {
-    pub(crate) fn new(stores: &[Arc<Store>], journals: Vec<JournalReader>) -> Applier {
-        let partition = |(index, (store, journal)): (usize, (&Arc<Store>, JournalReader))| Partition {
-            id: PartitionId(u16::try_from(index).unwrap_or(u16::MAX)),
+    /// Of the partitions that are held, in order.
+    pub(crate) fn new(stores: &[Arc<Store>], journals: Vec<JournalReader>, held: Held) -> Applier {
+        let partition = |(id, (store, journal)): (PartitionId, (&Arc<Store>, JournalReader))| Partition {
+            id,
             store: Arc::clone(store),
             journal,
             cursor: None,
@@ -69,9 +73,47 @@ impl Applier {
             taken: store.progress().position,
             next: None,
         };
-        let partitions = stores.iter().zip(journals).enumerate().map(partition).collect();
+        let partitions = held.partitions.iter().zip(stores.iter().zip(journals)).map(partition).collect();
         let applied = stores.iter().map(|store| store.progress().timestamp).max().unwrap_or_default();
-        Applier { partitions, applied }
+        let passed = if held.is_part() { held.complete() } else { Timestamp::ZERO };
+        Applier { partitions, held, applied: applied.max(passed) }
+    }
+
+    /// What is held, and the words that count.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// From now on these words count. They are durable.
+    pub(crate) fn set_words(&mut self, words: BTreeMap<PartitionId, Timestamp>) {
+        self.held.words = words;
+    }
+
+    /// Would anything happen if these words counted?
+    pub(crate) fn moves_with(&mut self, words: BTreeMap<PartitionId, Timestamp>) -> Result<bool, ApplyError> {
+        if self.is_syncing() {
+            return Ok(false);
+        }
+        let held = Held { words, ..self.held.clone() };
+        let nexts = self.nexts()?;
+        Ok(matches!(step(self.applied, &held, &nexts), Step::Apply { .. } | Step::Pass { .. }))
+    }
+
+    /// While a synchronization goes on readers keep what they have.
+    fn is_syncing(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.store.is_syncing())
+    }
+
+    fn nexts(&mut self) -> Result<Vec<Next>, ApplyError> {
+        let mut nexts = Vec::with_capacity(self.partitions.len());
+        for partition in &mut self.partitions {
+            nexts.extend(partition.peek()?);
+        }
+        Ok(nexts)
+    }
+
+    fn of(&mut self, partition: PartitionId) -> Option<&mut Partition> {
+        self.partitions.get_mut(self.held.partitions.slot(partition)?)
     }
 
     pub(crate) fn applied(&self) -> Timestamp {
@@ -80,14 +122,13 @@ impl Applier {
 
     /// The last entry of a partition that was applied with its whole transaction.
     pub(crate) fn position(&self, partition: PartitionId) -> Option<Position> {
-        let partition = self.partitions.get(usize::from(partition.0))?;
+        let partition = self.partitions.get(self.held.partitions.slot(partition)?)?;
         Some(partition.store.progress().position)
     }
 
     /// An entry that was appended; it may be applied once it is synced.
     pub(crate) fn offer(&mut self, entry: Entry, facts: Facts) {
-        let index = usize::from(entry.header().partition.0);
-        if let Some(partition) = self.partitions.get_mut(index) {
+        if let Some(partition) = self.of(entry.header().partition) {
             partition.offer(entry, facts);
         }
     }
@@ -101,20 +142,18 @@ impl Applier {
 
     /// Applies everything durable that is complete and in order. Hands over the checkpoints it passes.
     pub(crate) fn run(&mut self, mut pass: impl FnMut(Compared)) -> Result<(), ApplyError> {
-        // While a synchronization goes on readers keep what they have.
-        if self.partitions.iter().any(|partition| partition.store.is_syncing()) {
+        if self.is_syncing() {
             return Ok(());
         }
         loop {
-            let mut nexts = Vec::with_capacity(self.partitions.len());
-            for partition in &mut self.partitions {
-                nexts.extend(partition.peek()?);
-            }
-            let Step::Apply { timestamp, partitions } = step(self.applied, &nexts) else {
-                return Ok(());
+            let nexts = self.nexts()?;
+            let (timestamp, partitions) = match step(self.applied, &self.held, &nexts) {
+                Step::Apply { timestamp, partitions } => (timestamp, partitions),
+                Step::Pass { to } => (to, Participants::default()),
+                Step::Idle | Step::Wait { .. } => return Ok(()),
             };
             for partition in partitions.iter() {
-                if let Some(partition) = self.partitions.get_mut(usize::from(partition.0)) {
+                if let Some(partition) = self.of(partition) {
                     partition.apply()?.map(&mut pass);
                 }
             }

@@ -44,6 +44,9 @@ impl Database {
     pub fn backup(&self, request: &BackupRequest, monitor: Monitor<'_>) -> Result<Made, BackupError> {
         check_target(&request.dir)?;
         let shared = &self.shared;
+        if shared.is_part() {
+            return Err(BackupError::Part { held: shared.held });
+        }
         let hold = Hold::take(shared)?;
         let generation = shared.generation.load(Ordering::Acquire);
         // Most of what is in memory is written out here, so that little is left for the moment when writers wait.

@@ -323,7 +323,7 @@ impl Worker {
         stamp: Stamp,
     ) -> Result<(), JournalFailure> {
         let EncodedFacts { facts, encoded } = facts.into();
-        let journal = self.journals.get(usize::from(partition.0));
+        let journal = self.shared.slot(partition).and_then(|slot| self.journals.get(slot));
         let journal = journal.ok_or_else(|| JournalFailure::Refused("no such partition".into()))?;
         let end: Position = journal.end();
         let bytes = payloads.iter().map(Payload::stored_bytes).sum::<usize>() + encoded.len();
@@ -384,9 +384,10 @@ impl Worker {
         let participants = partitioning.everyone();
         let published = Published { participants, previous: self.committer.last_published };
         for partition in partitioning.all() {
-            let (Some(journal), Some(store)) =
-                (self.journals.get(usize::from(partition.0)), self.shared.store(partition))
-            else {
+            let (Some(journal), Some(store)) = (
+                self.shared.slot(partition).and_then(|slot| self.journals.get(slot)),
+                self.shared.store(partition),
+            ) else {
                 continue;
             };
             let at = journal.end();

@@ -19,10 +19,10 @@ impl Database {
     pub fn resume(&self) -> Vec<(PartitionId, Position, Option<SourcePoint>)> {
         let partition = |partition: PartitionId| {
             let end = self.shared.journal(partition).map(|journal| journal.end());
-            let end = end.expect("there is a journal for every partition");
+            let end = end.expect("there is a journal for every partition held");
             (partition, end, self.shared.source_of(partition))
         };
-        self.partitioning().all().map(partition).collect()
+        self.held_partitions().iter().map(partition).collect()
     }
 
     /// Takes the next entries of a partition from a source: verified, appended, synced, and applied as far as all
@@ -90,6 +90,10 @@ impl Worker {
                 _ => None,
             })
             .collect();
+        for (epoch, facts) in &epochs {
+            let capped = self.cap_words(Some(partition), facts.base);
+            capped.map_err(|error| TakeError::Stopped { reason: format!("epoch {epoch}: {error}") })?;
+        }
         // Known before it is durable: a primary that lost its role must not find itself without knowing.
         let note = |worker: &mut Worker| {
             epochs.iter().try_for_each(|(epoch, facts)| worker.note_epoch(*epoch, facts))

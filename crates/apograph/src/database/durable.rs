@@ -45,11 +45,11 @@ impl Database {
         let up_to = self.visible();
         let partition = |partition: PartitionId| {
             let end = self.shared.journal(partition).map(|journal| journal.end());
-            let appended = self.shared.appended.get(usize::from(partition.0));
+            let appended = self.shared.slot(partition).and_then(|slot| self.shared.appended.get(slot));
             let appended = appended.map_or(0, |appended| appended.load(Ordering::Acquire));
-            (partition, end.expect("there is a journal for every partition"), appended)
+            (partition, end.expect("there is a journal for every partition held"), appended)
         };
-        Durable { epoch, up_to, partitions: self.partitioning().all().map(partition).collect() }
+        Durable { epoch, up_to, partitions: self.held_partitions().iter().map(partition).collect() }
     }
 
     /// Could this copy take the place of its primary? One that holds a part only, synchronizes, differs, is damaged or
@@ -62,6 +62,7 @@ impl Database {
         };
         self.role() == Role::Replica
             && self.view() == View::Full
+            && !self.is_part()
             && is_sound
             && shared.stopped().is_none()
             && shared.sync_marker().is_none()

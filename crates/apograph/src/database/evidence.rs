@@ -28,8 +28,9 @@ impl Database {
     pub fn evidence(&self, inquiry: &Inquiry) -> Result<Evidence, ReadError> {
         let (uri, at) = (&inquiry.uri, self.visible());
         let partition = self.partitioning().of(uri);
-        let journal = self.shared.journal(partition).expect("there is a journal for every partition");
-        let store = self.shared.store(partition).expect("there is a store for every partition");
+        let elsewhere = || self.shared.elsewhere(partition);
+        let journal = self.shared.journal(partition).ok_or_else(elsewhere)?;
+        let store = self.shared.store(partition).ok_or_else(elsewhere)?;
         let (durable, applied) = (journal.end(), store.progress().position);
         let head = store.head(uri, at)?;
         let version = head.as_ref().map(|head| self.version_of(uri, head, inquiry.which, at)).transpose()?;
@@ -78,7 +79,7 @@ impl Database {
             Which::Working => head.working.filter(|_| head.is_visible()),
             Which::Live => head.live,
             Which::Number(number) => {
-                let record = self.shared.store_of(uri).version(uri, number, at)?;
+                let record = self.shared.store_of(uri)?.version(uri, number, at)?;
                 record.map(|record| VersionRef { number, id: record.id })
             }
         })

@@ -14,8 +14,10 @@ use serde_json::value::RawValue;
 
 use apograph_format::limits::CHUNK_BYTES_MAX;
 use apograph_format::timestamp::rfc3339;
-use apograph_format::{Hash, Head, State, Timestamp, Uri, Version, VersionRef, View};
-use apograph_store::StoreError;
+use apograph_format::{
+    Hash, Head, Participants, PartitionId, State, Timestamp, Uri, Version, VersionRef, View,
+};
+use apograph_store::{Store, StoreError};
 
 use super::reads::{ContentReader, Merged};
 use super::{Database, Shared};
@@ -38,6 +40,7 @@ pub struct Export {
     at: Timestamp,
     stage: Stage,
     documents: Merged,
+    partitions: Participants,
     document: Option<(Uri, Head)>,
     versions: VecDeque<VersionRef>,
     next_number: u64,
@@ -65,22 +68,35 @@ struct Place {
 impl Database {
     /// Exports a view as of a time, or now. The full view needs a server that holds it.
     pub fn export(&self, view: View, as_of: Option<Timestamp>) -> Result<Export, ReadError> {
-        self.export_of(ExportQuery { view, scope: Scope::Whole, as_of, lists_damage: false })
+        self.export_of(ExportQuery {
+            view,
+            scope: Scope::Whole,
+            partitions: None,
+            as_of,
+            lists_damage: false,
+        })
     }
 
     /// Exports a part of a view.
     pub fn export_of(&self, query: ExportQuery) -> Result<Export, ReadError> {
-        let ExportQuery { view, scope, as_of, lists_damage } = query;
+        let ExportQuery { view, scope, partitions, as_of, lists_damage } = query;
         if view == View::Full && self.view() == View::Published {
             return Err(ReadError::NoSuchView { view });
         }
         let at = self.read_at(as_of)?;
+        let partitions = partitions.unwrap_or(self.held_partitions());
+        let of = |partition: PartitionId| {
+            let store = self.shared.store(partition).map(Arc::clone);
+            store.ok_or_else(|| self.shared.elsewhere(partition))
+        };
+        let stores: Vec<Arc<Store>> = partitions.iter().map(of).collect::<Result<_, _>>()?;
         Ok(Export {
             database: self.clone(),
             view,
             at,
             stage: Stage::Header,
-            documents: Merged::new(&self.shared.stores, scope.prefix(), None, at),
+            documents: Merged::new(&stores, scope.prefix(), None, at),
+            partitions,
             scope,
             lists_damage,
             document: None,
@@ -101,7 +117,10 @@ impl Iterator for Export {
         let line = match self.stage {
             Stage::Header => {
                 self.stage = Stage::Documents;
-                Ok(Some(json(&HeaderLine { format: FORMAT, view: self.view })))
+                let everyone = self.database.partitioning();
+                let part = Some(self.partitions).filter(|held| *held != everyone.everyone());
+                let of = part.map(|_| everyone.count());
+                Ok(Some(json(&HeaderLine { format: FORMAT, view: self.view, partitions: part, of })))
             }
             Stage::Documents => self.advance(),
             Stage::Done => Ok(None),
@@ -182,7 +201,7 @@ impl Export {
         let is_full = self.view == View::Full && head.state != State::Purged;
         while self.versions.is_empty() && is_full && self.next_number <= head.versions {
             let (first, end) = (self.next_number, self.next_number + VERSIONS_AHEAD);
-            for version in self.shared().store_of(uri).versions(uri, first, end, self.at) {
+            for version in self.shared().store_of(uri)?.versions(uri, first, end, self.at) {
                 let (number, record) = version?;
                 self.versions.push_back(VersionRef { number, id: record.id });
             }
@@ -196,7 +215,7 @@ impl Export {
     }
 
     fn version_line(&mut self, uri: &Uri, head: &Head, at: VersionRef) -> Result<String, ReadError> {
-        let body = self.shared().store_of(uri).payload(&at.id)?;
+        let body = self.shared().store_of(uri)?.payload(&at.id)?;
         let Some(body) = body else {
             // Purged since the time of this export.
             return Ok(json(&ErasedLine { uri, version: at.number, id: at.id, erased: true }));

@@ -49,7 +49,12 @@ impl Database {
         from: Position,
         source: Option<SourcePoint>,
     ) -> Result<Feed, FeedError> {
-        let no_partition = || FeedError::NoSuchPartition { partition: partition.0 };
+        let no_partition = || match self.partitioning().everyone().contains(partition) {
+            true => {
+                FeedError::Elsewhere { partition, held: self.held_partitions(), url: self.elsewhere_url() }
+            }
+            false => FeedError::NoSuchPartition { partition: partition.0 },
+        };
         let journal = self.shared.journal(partition).ok_or_else(no_partition)?;
         let store = self.shared.store(partition).ok_or_else(no_partition)?;
         let shared = Arc::clone(&self.shared);
@@ -91,11 +96,11 @@ impl Database {
         let journal = self.shared.journal(partition);
         let end =
             journal.map_or(Position::beginning(self.id().genesis(view, partition)), |journal| journal.end());
-        let index = usize::from(partition.0);
+        let appended = self.shared.slot(partition).and_then(|slot| self.shared.appended.get(slot));
         let unsigned = Heartbeat {
             visible: self.visible(),
             end,
-            bytes: self.shared.appended.get(index).map_or(0, |bytes| bytes.load(Ordering::Acquire)),
+            bytes: appended.map_or(0, |bytes| bytes.load(Ordering::Acquire)),
             clock: i64::try_from(now_us()).unwrap_or(i64::MAX),
             signer: ServerKey([0; 32]),
             signature: [0; 64],

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, DigestKey, Epoch, Partitioning, TreeShape, View};
+use apograph_format::{DatabaseId, DigestKey, Epoch, PartitionId, Partitioning, TreeShape, View};
 use apograph_store::TreeSettings;
 
 use super::Handshake;
 use super::open::OpenError;
+use super::part;
 use super::roles::{EpochStart, Handover, Promoting};
 use crate::Role;
 use crate::folder::{Folder, FolderError, disk, sync_name};
@@ -24,6 +25,9 @@ pub struct DatabaseFile {
     pub id: DatabaseId,
     /// How it is cut.
     pub partitions: Partitioning,
+    /// The partitions that are here; none stands for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Vec<PartitionId>>,
     /// What this server is for it now. The settings only start it.
     pub role: Role,
     /// Keys of the hash trees this server keeps, in hex, by view.
@@ -45,6 +49,9 @@ pub struct DatabaseFile {
     /// All partitions were there: one that is not was lost, and is not made anew.
     #[serde(default)]
     pub complete: bool,
+    /// Of a copy that holds some partitions: the servers that documents name which it may not have, as its source says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerIdentity>,
     /// Another server is primary of the same epoch: neither takes writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rival: Option<ServerIdentity>,
@@ -70,6 +77,7 @@ impl DatabaseFile {
         Ok(DatabaseFile {
             id,
             partitions: Partitioning::new(settings.partitions)?,
+            held: None,
             role: Role::Primary,
             digest_keys: View::ALL.map(key).to_vec(),
             epoch: Epoch::FIRST,
@@ -78,15 +86,24 @@ impl DatabaseFile {
             promoting: None,
             handover: None,
             complete: false,
+            servers: Vec::new(),
             rival: None,
         })
     }
 
-    pub(crate) fn of_copy(role: Role, handshake: &Handshake) -> Result<DatabaseFile, OpenError> {
+    pub(crate) fn of_copy(
+        settings: &DatabaseSettings,
+        handshake: &Handshake,
+    ) -> Result<DatabaseFile, OpenError> {
+        let role = settings.role;
+        let partitions = Partitioning::new(handshake.partitions)?;
+        let held = part::held(settings, partitions)?;
+        let is_part = held.is_some();
         let holds = |view: &View| *view == View::Published || role.view() == View::Full;
         Ok(DatabaseFile {
             id: handshake.database,
-            partitions: Partitioning::new(handshake.partitions)?,
+            partitions,
+            held,
             role,
             digest_keys: handshake.digest_keys.iter().filter(|(view, _)| holds(view)).cloned().collect(),
             primary: handshake.primary.clone(),
@@ -95,8 +112,14 @@ impl DatabaseFile {
             promoting: None,
             handover: None,
             complete: false,
+            servers: if is_part { part::told(handshake) } else { Vec::new() },
             rival: None,
         })
+    }
+
+    /// Has the source what this copy is to hold?
+    pub(crate) fn check_source(&self, handshake: &Handshake) -> Result<(), OpenError> {
+        Ok(part::check_source(self, handshake.held.as_ref())?)
     }
 
     pub(crate) fn read(path: &Path) -> Result<Option<DatabaseFile>, OpenError> {

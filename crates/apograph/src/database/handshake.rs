@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, Epoch, Timestamp, View};
+use apograph_format::{DatabaseId, Epoch, PartitionId, Timestamp, View};
 use apograph_replication::versions::Versions;
 
 use super::Database;
+use super::part::SignedServers;
 use super::roles::{EpochStart, Handover};
 use crate::error::FeedError;
 use crate::status::ServerIdentity;
@@ -40,6 +41,12 @@ pub struct Handshake {
     /// Who began which epoch, as far as the source knows; empty from sources whose roles cannot change.
     #[serde(default)]
     pub epochs: Vec<EpochStart>,
+    /// The partitions that the source holds; none says all of them.
+    #[serde(default)]
+    pub held: Option<Vec<PartitionId>>,
+    /// The servers that documents name, signed by the source.
+    #[serde(default)]
+    pub servers: Option<SignedServers>,
     /// The source was the primary and handed over to this server, which has not been heard of as such yet.
     #[serde(default)]
     pub handover: Option<Handover>,
@@ -69,6 +76,8 @@ impl Database {
         }
         let may_keep = |held: &View| *held == View::Published || view == View::Full;
         let primary_url = self.primary_url();
+        // Of no use to a copy of what is published: it holds all partitions.
+        let servers = (view == View::Full).then(|| self.signed_servers()).flatten();
         let file = self.shared.file();
         Ok(Handshake {
             protocol: Versions::CURRENT.protocol,
@@ -84,6 +93,8 @@ impl Database {
             server: self.shared.server.clone(),
             visible: self.visible(),
             epochs: file.epochs.clone(),
+            held: file.held.clone(),
+            servers,
             handover: file.handover.clone(),
         })
     }

@@ -17,7 +17,7 @@ pub struct LeavesQuery {
     pub view: View,
     /// Of which documents.
     pub scope: Scope,
-    /// Only those of these partitions; of all, if there are none.
+    /// Only those of these partitions; of all that are held, if there are none.
     pub partitions: Vec<PartitionId>,
     /// As of when; none means now.
     pub as_of: Option<Timestamp>,
@@ -48,10 +48,13 @@ impl Database {
             return Err(ReadError::NoSuchView { view });
         }
         let at = self.read_at(as_of)?;
-        let of = |partition: PartitionId| self.shared.store(partition).map(Arc::clone);
+        let of = |partition: PartitionId| {
+            let store = self.shared.store(partition).map(Arc::clone);
+            store.ok_or_else(|| self.shared.elsewhere(partition))
+        };
         let stores: Vec<Arc<Store>> = match partitions.is_empty() {
             true => self.shared.stores.clone(),
-            false => partitions.into_iter().filter_map(of).collect(),
+            false => partitions.into_iter().map(of).collect::<Result<_, _>>()?,
         };
         let documents = Merged::new(&stores, scope.prefix(), None, at);
         Ok(Leaves { view, scope, documents })

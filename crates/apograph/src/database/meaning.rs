@@ -51,7 +51,9 @@ impl FeedError {
         match self {
             FeedError::OutOfWindow { .. } => RefusalKind::OutOfWindow,
             FeedError::UnknownPosition { .. } => RefusalKind::UnknownPosition,
-            FeedError::NoSuchView { .. } | FeedError::NoSuchPartition { .. } => RefusalKind::NoSuchDatabase,
+            FeedError::NoSuchView { .. }
+            | FeedError::NoSuchPartition { .. }
+            | FeedError::Elsewhere { .. } => RefusalKind::NoSuchDatabase,
             FeedError::Damaged { .. } => RefusalKind::Unavailable,
         }
     }

@@ -20,6 +20,7 @@ mod import;
 mod leaves;
 mod meaning;
 pub(crate) mod open;
+pub mod part;
 mod plan;
 mod reads;
 pub mod roles;

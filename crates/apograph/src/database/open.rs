@@ -9,10 +9,12 @@ use apograph_format::partition::PartitioningError;
 use apograph_format::seeded::{self, Seeded};
 use apograph_format::{PartitionId, SourcePoint, View};
 use apograph_journal::{Beginning, Identity, Journal};
+use apograph_replication::order::Held;
 use apograph_store::{Store, StoreError};
 
 use super::applier::{Applier, Compared};
 use super::file::DatabaseFile;
+use super::part;
 use super::side_files::SideFiles;
 use super::synchronize::{
     SyncError, SyncMarker, SyncOutcome, finish_installing, is_installing, partition_home, replay_logs,
@@ -96,6 +98,9 @@ pub enum OpenError {
     /// A synchronization that was begun cannot be taken up again.
     #[error("a synchronization that was begun cannot be taken up: {0}")]
     Synchronize(#[from] SyncError),
+    /// The partitions that the settings name cannot be held.
+    #[error(transparent)]
+    Held(#[from] part::HeldError),
     /// Store and journal do not fit together, or replay failed.
     #[error("recovery failed: {reason}")]
     Recovery {
@@ -117,6 +122,7 @@ impl Database {
         if file.role == Role::Primary && !is_mine {
             return Err(OpenError::OfAnotherServer { primary: file.primary.name });
         }
+        part::check(settings, &file)?;
         let side_files = SideFiles::open(path, file.partitions)?;
         let mut marker = SyncMarker::read(path)?;
         if file.complete && !is_installing(marker.as_ref()) {
@@ -125,21 +131,22 @@ impl Database {
         prepare_spool(path)?;
         let stores = open_stores(path, &file, settings)?;
         if let Some(marker) = &marker {
-            let homes = file.partitions.all().map(|partition| partition_home(path, partition));
+            let homes = file.held().iter().map(|partition| partition_home(path, partition));
             replay_logs(homes.zip(stores.iter().map(Arc::as_ref)), marker.snapshot.at)?;
         }
         if let Some(installing) = marker.take_if(|marker| is_installing(Some(marker))) {
-            let options = settings.journal_options(file.partitions.count(), file.role);
+            let options = settings.journal_options(file.held_count(), file.role);
             finish_installing(path, &file, options, &stores, &installing, &side_files)?;
         }
         let mut journals = Vec::new();
-        for partition in file.partitions.all() {
+        for partition in file.held().iter() {
             let home = partition_home(path, partition);
             journals.push(open_journal(&home, &file, settings, partition)?);
         }
         let is_primary = file.role == Role::Primary;
         let upkeep = folder.drive().has_threads().then(|| upkeep::Upkeep::start(name, &stores));
-        let (applier, passed) = replay(name, &stores, &mut journals, is_primary)?;
+        let held = part::read(path, name, &file);
+        let (applier, passed) = replay(name, &stores, &mut journals, is_primary, &held)?;
         let readers = journals.iter().map(Journal::reader).collect();
         let key = folder.signing_key();
         let sync = (marker, SyncOutcome::read(path)?);
@@ -191,7 +198,7 @@ pub(crate) fn open_stores(
     file: &DatabaseFile,
     settings: &DatabaseSettings,
 ) -> Result<Vec<Arc<Store>>, OpenError> {
-    let count = file.partitions.count();
+    let count = file.held_count();
     let open = |partition: PartitionId| {
         let home = partition_home(path, partition);
         let genesis = Beginning::genesis(&identity(file, partition));
@@ -200,7 +207,7 @@ pub(crate) fn open_stores(
             .map(Arc::new)
             .map_err(|error| OpenError::Store { partition, error })
     };
-    let stores = file.partitions.all().map(open).collect::<Result<_, _>>()?;
+    let stores = file.held().iter().map(open).collect::<Result<_, _>>()?;
     sync_names(path, file)?;
     Ok(stores)
 }
@@ -210,7 +217,7 @@ pub(crate) fn open_stores(
 fn sync_names(path: &Path, file: &DatabaseFile) -> Result<(), FolderError> {
     let sync =
         |folder: &Path| fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(disk(folder));
-    for partition in file.partitions.all() {
+    for partition in file.held().iter() {
         let home = partition_home(path, partition);
         sync(&home.join("store"))?;
         sync(&home)?;
@@ -221,7 +228,7 @@ fn sync_names(path: &Path, file: &DatabaseFile) -> Result<(), FolderError> {
 
 /// Whoever makes a lost partition anew cuts every transaction that it had a part in.
 fn find_lost(path: &Path, file: &DatabaseFile) -> Result<(), OpenError> {
-    for partition in file.partitions.all() {
+    for partition in file.held().iter() {
         let journal = partition_home(path, partition).join("journal");
         let is_segment =
             |entry: fs::DirEntry| entry.path().extension().is_some_and(|found| found == "segment");
@@ -254,7 +261,7 @@ pub(crate) fn open_journal(
 ) -> Result<Journal, OpenError> {
     let dir = home.join("journal");
     let identity = identity(file, partition);
-    let options = settings.journal_options(file.partitions.count(), file.role);
+    let options = settings.journal_options(file.held_count(), file.role);
     let genesis = Beginning::genesis(&identity);
     let opened = match Journal::open(&dir, Some(&identity), options) {
         Err(apograph_journal::OpenError::Empty { .. }) => None,
@@ -289,7 +296,7 @@ impl Shared {
         let of_store =
             |store: &Arc<Store>| store.progress().source.map(|position| SourcePoint { position, entries: 0 });
         self.health().sources = self.stores.iter().map(of_store).collect();
-        for (partition, store) in self.partitioning.all().zip(&self.stores) {
+        for (partition, store) in self.held.iter().zip(&self.stores) {
             let Some(journal) = self.journal(partition) else { continue };
             let mut entries = journal.entries(&store.progress().position).map_err(|error| chain(&error))?;
             while let Some(entry) = entries.next().map_err(|error| chain(&error))? {
@@ -307,9 +314,10 @@ fn replay(
     stores: &[Arc<Store>],
     journals: &mut [Journal],
     is_primary: bool,
+    held: &Held,
 ) -> Result<(Applier, BTreeMap<PartitionId, Compared>), OpenError> {
     let recovery = |reason: String| OpenError::Recovery { reason };
-    for (index, (store, journal)) in stores.iter().zip(journals.iter()).enumerate() {
+    for (index, (store, journal)) in held.partitions.iter().zip(stores.iter().zip(journals.iter())) {
         let (at, end, start) = (store.progress().position, journal.end(), journal.start());
         if at.sequence > end.sequence || at.sequence < start.sequence {
             return Err(recovery(format!(
@@ -324,7 +332,7 @@ fn replay(
             recovery(format!("partition {index}: store and journal differ: {}", chain(&error)))
         })?;
     }
-    let mut applier = Applier::new(stores, journals.iter().map(Journal::reader).collect());
+    let mut applier = Applier::new(stores, journals.iter().map(Journal::reader).collect(), held.clone());
     let mut passed = BTreeMap::new();
     let pass = |compared: Compared| drop(passed.insert(compared.partition, compared));
     applier.run(pass).map_err(|error| recovery(chain(&error)))?;
@@ -332,8 +340,7 @@ fn replay(
         return Ok((applier, passed));
     }
     let mut cut = 0;
-    for (index, journal) in journals.iter_mut().enumerate() {
-        let partition = PartitionId(u16::try_from(index).unwrap_or(u16::MAX));
+    for (partition, journal) in held.partitions.iter().zip(journals.iter_mut()) {
         let Some(position) = applier.position(partition) else { continue };
         if position.sequence < journal.end().sequence {
             cut += journal.cut_after(&position).map_err(|error| recovery(chain(&error)))?;
@@ -346,7 +353,7 @@ fn replay(
             "cut entries of transactions that were never complete"
         );
         let readers = journals.iter().map(Journal::reader).collect();
-        applier = Applier::new(stores, readers);
+        applier = Applier::new(stores, readers, held.clone());
     }
     Ok((applier, passed))
 }

@@ -39,13 +39,13 @@ impl Database {
 
     /// The head of a document, trashed and purged ones included.
     pub fn head(&self, uri: &Uri, as_of: Option<Timestamp>) -> Result<Option<Head>, ReadError> {
-        Ok(self.shared.store_of(uri).head(uri, self.read_at(as_of)?)?)
+        Ok(self.shared.store_of(uri)?.head(uri, self.read_at(as_of)?)?)
     }
 
     /// A document, with one of its versions.
     pub fn document(&self, uri: &Uri, which: Which, as_of: Option<Timestamp>) -> Result<Document, ReadError> {
         let at = self.read_at(as_of)?;
-        let store = self.shared.store_of(uri);
+        let store = self.shared.store_of(uri)?;
         let refuse = |refusal| ReadError::Refused { uri: uri.clone(), refusal };
         // What is not what the digests say is not shown, and brought anew.
         let head = self.shared.noticing(uri, store.checked_head(uri, at))?;
@@ -67,7 +67,7 @@ impl Database {
     }
 
     pub(super) fn read_version(&self, uri: &Uri, version: &VersionRef) -> Result<Version, ReadError> {
-        let body = self.shared.noticing(uri, self.shared.store_of(uri).payload(&version.id))?;
+        let body = self.shared.noticing(uri, self.shared.store_of(uri)?.payload(&version.id))?;
         let Some(body) = body else { return Err(self.absent(uri, version)) };
         Version::decode(&body).map_err(|error| {
             StoreError::Damaged { what: format!("version {} of {uri}: {error}", version.number) }.into()
@@ -76,7 +76,11 @@ impl Database {
 
     /// Why a body is not here.
     fn absent(&self, uri: &Uri, version: &VersionRef) -> ReadError {
-        let (store, at, number) = (self.shared.store_of(uri), self.visible(), version.number);
+        let store = match self.shared.store_of(uri) {
+            Ok(store) => store,
+            Err(elsewhere) => return elsewhere,
+        };
+        let (at, number) = (self.visible(), version.number);
         if let Ok(Some(cut)) = store.cut_versions(uri, at)
             && number < cut.kept_from
         {
@@ -98,7 +102,7 @@ impl Database {
         limit: usize,
     ) -> Result<Vec<HistoryItem>, ReadError> {
         let at = self.read_at(None)?;
-        let store = self.shared.store_of(uri);
+        let store = self.shared.store_of(uri)?;
         let head = store.head(uri, at)?.filter(|head| head.versions > 0 && head.state != State::Purged);
         let head = head.ok_or_else(|| ReadError::Refused { uri: uri.clone(), refusal: Refusal::NotFound })?;
         let end = before.unwrap_or(u64::MAX).min(head.versions + 1);
@@ -146,8 +150,7 @@ impl Database {
         content: &Content,
         range: Range<u64>,
     ) -> Result<ContentReader, ReadError> {
-        let partition = self.partitioning().of(uri);
-        let store = self.shared.store(partition).expect("there is a store for every partition");
+        let store = self.shared.store_of(uri)?;
         let Some(fact) = store.content(&content.hash)? else {
             return Err(self.shared.without(uri, &content.hash, content.hash));
         };
@@ -215,10 +218,12 @@ impl ContentReader {
 impl Shared {
     /// A payload of a content is not here: purged meanwhile, or lost.
     fn without(&self, uri: &Uri, content: &Hash, payload: Hash) -> ReadError {
-        match self.store_of(uri).names(uri, content, self.visible()) {
-            Ok(false) => ReadError::Erased { uri: uri.clone() },
-            Ok(true) => self.lost(uri, payload),
-            Err(error) => error.into(),
+        let named = self.store_of(uri).map(|store| store.names(uri, content, self.visible()));
+        match named {
+            Ok(Ok(false)) => ReadError::Erased { uri: uri.clone() },
+            Ok(Ok(true)) => self.lost(uri, payload),
+            Ok(Err(error)) => error.into(),
+            Err(elsewhere) => elsewhere,
         }
     }
 

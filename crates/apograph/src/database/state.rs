@@ -10,8 +10,8 @@ use ed25519_dalek::SigningKey;
 use tokio::sync::watch;
 
 use apograph_format::{
-    DatabaseId, Entry, EntryKind, Epoch, PartitionId, Partitioning, Position, SourcePoint, Timestamp, Uri,
-    View,
+    DatabaseId, Entry, EntryKind, Epoch, Participants, PartitionId, Partitioning, Position, SourcePoint,
+    Timestamp, Uri, View,
 };
 use apograph_journal::JournalReader;
 use apograph_store::{Store, StoreError};
@@ -23,7 +23,7 @@ use super::side_files::SideFiles;
 use super::stages::Stages;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
 use crate::Role;
-use crate::error::{CommitError, TakeError};
+use crate::error::{CommitError, ReadError, TakeError};
 use crate::folder::FolderError;
 use crate::settings::DatabaseSettings;
 use crate::status::ServerIdentity;
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) server: ServerIdentity,
     pub(crate) key: SigningKey,
     pub(crate) partitioning: Partitioning,
+    /// The partitions that are here; stores, journals and all lists by partition have one element for each of them.
+    pub(crate) held: Participants,
     id: DatabaseId,
     held_view: View,
     pub(crate) stores: Vec<Arc<Store>>,
@@ -115,6 +117,7 @@ impl Shared {
         Shared {
             name: name.to_owned(),
             partitioning: file.partitions,
+            held: file.held(),
             id: file.id,
             held_view: file.role.view(),
             file: RwLock::new(file),
@@ -181,17 +184,34 @@ impl Shared {
         *self.visible.borrow()
     }
 
-    pub(crate) fn store(&self, partition: PartitionId) -> Option<&Arc<Store>> {
-        self.stores.get(usize::from(partition.0))
+    /// Where a partition stands in lists by partition; `None` if it is not held here.
+    pub(crate) fn slot(&self, partition: PartitionId) -> Option<usize> {
+        self.held.slot(partition)
     }
 
-    pub(crate) fn store_of(&self, uri: &Uri) -> &Store {
-        self.store(self.partitioning.of(uri)).expect("there is a store for every partition")
+    pub(crate) fn store(&self, partition: PartitionId) -> Option<&Arc<Store>> {
+        self.stores.get(self.slot(partition)?)
+    }
+
+    /// The store of a document, if its partition is held here.
+    pub(crate) fn store_of(&self, uri: &Uri) -> Result<&Arc<Store>, ReadError> {
+        let partition = self.partitioning.of(uri);
+        self.store(partition).ok_or_else(|| self.elsewhere(partition))
+    }
+
+    /// A partition is not here.
+    pub(crate) fn elsewhere(&self, partition: PartitionId) -> ReadError {
+        ReadError::Elsewhere { partition, held: self.held, url: self.elsewhere_url() }
+    }
+
+    /// Where a partition that is not held here can be read: at the primary, or at the source that the settings name.
+    pub(crate) fn elsewhere_url(&self) -> Option<String> {
+        self.primary_url().or_else(|| self.settings.source.as_ref().map(|source| source.url.clone()))
     }
 
     pub(crate) fn journal(&self, partition: PartitionId) -> Option<JournalReader> {
         let journals = self.journals.read().unwrap_or_else(PoisonError::into_inner);
-        journals.get(usize::from(partition.0)).cloned()
+        journals.get(self.slot(partition)?).cloned()
     }
 
     pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
@@ -308,19 +328,21 @@ impl Shared {
     }
 
     pub(crate) fn set_proof(&self, partition: PartitionId, at: Position) {
-        if let Some(proof) = self.health().proofs.get_mut(usize::from(partition.0)) {
+        let Some(slot) = self.slot(partition) else { return };
+        if let Some(proof) = self.health().proofs.get_mut(slot) {
             *proof = Some(at);
         }
     }
 
     pub(crate) fn source_of(&self, partition: PartitionId) -> Option<SourcePoint> {
-        self.health().sources.get(usize::from(partition.0)).copied().flatten()
+        self.health().sources.get(self.slot(partition)?).copied().flatten()
     }
 
     /// These entries of a derived journal are durable here.
     pub(crate) fn advance_source(&self, partition: PartitionId, entries: &[Entry]) {
+        let Some(slot) = self.slot(partition) else { return };
         let mut health = self.health();
-        if let Some(known) = health.sources.get_mut(usize::from(partition.0)) {
+        if let Some(known) = health.sources.get_mut(slot) {
             let genesis = Position::beginning(self.id().genesis(View::Full, partition));
             for entry in entries {
                 *known = advance(*known, entry, genesis);

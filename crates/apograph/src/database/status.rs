@@ -13,8 +13,8 @@ impl Database {
     /// partitions may be some transactions apart, and then `at` of a view is zero: ask for digests at a timestamp.
     pub fn status(&self) -> Result<DatabaseStatus, ReadError> {
         let partitions: Vec<PartitionStatus> = self
-            .partitioning()
-            .all()
+            .held_partitions()
+            .iter()
             .map(|partition| self.partition_status(partition))
             .collect::<Result<_, _>>()?;
         Ok(DatabaseStatus {
@@ -25,6 +25,7 @@ impl Database {
             epoch: self.epoch(),
             visible: self.visible(),
             horizon: self.horizon(),
+            partitioning: self.partitioning().count(),
             partitions,
             digests: self.digests(),
             primary_url: self.primary_url(),
@@ -56,11 +57,11 @@ impl Database {
     }
 
     fn partition_status(&self, partition: PartitionId) -> Result<PartitionStatus, ReadError> {
-        let index = usize::from(partition.0);
-        let journal = self.shared.journal(partition).expect("there is a journal for every partition");
-        let store = self.shared.store(partition).expect("there is a store for every partition");
+        let slot = self.shared.slot(partition).unwrap_or(usize::MAX);
+        let journal = self.shared.journal(partition).expect("there is a journal for every partition held");
+        let store = self.shared.store(partition).expect("there is a store for every partition held");
         let segments = journal.segments();
-        let proof: Option<Position> = self.shared.health().proofs.get(index).copied().flatten();
+        let proof: Option<Position> = self.shared.health().proofs.get(slot).copied().flatten();
         Ok(PartitionStatus {
             partition,
             journal_start: journal.start(),
@@ -70,7 +71,7 @@ impl Database {
             journal_bytes_appended: self
                 .shared
                 .appended
-                .get(index)
+                .get(slot)
                 .map_or(0, |bytes| bytes.load(Ordering::Acquire)),
             journal_bytes_kept: segments.iter().map(|segment| segment.bytes).sum(),
             segments: segments.len() as u64,

@@ -15,6 +15,7 @@ use super::Shared;
 use super::applier::{Applier, Compared};
 use super::committer::Committer;
 use super::gate::Kept;
+use super::part::{Heard, Word};
 use super::roles::Hold;
 use super::stages::{Stage, Stopwatch};
 use super::synchronize::Installing;
@@ -51,6 +52,8 @@ impl Asked {
 pub(super) enum Command {
     Commit(Box<Asked>),
     Take(PartitionId, Vec<Entry>, oneshot::Sender<Result<(), TakeError>>),
+    /// What the source says of a partition that is held.
+    Heard(Word),
     /// Work that only the owner of journals and stores may do.
     Do(Box<dyn FnOnce(&mut Worker) + Send>),
     Stop,
@@ -63,6 +66,8 @@ pub(super) struct Worker {
     pub(super) applier: Applier,
     pub(super) committer: Committer,
     pub(super) installing: Installing,
+    /// What the source said and does not count yet.
+    pub(super) heard: Heard,
     /// Writes wait.
     pub(super) hold: Option<Hold>,
     /// What waits at the gate.
@@ -99,6 +104,7 @@ impl Worker {
             applier,
             committer,
             installing,
+            heard: Heard::default(),
             hold: None,
             kept: Kept::default(),
             stopwatch: Stopwatch::new(),
@@ -130,6 +136,7 @@ impl Worker {
             }
             Err(RecvTimeoutError::Timeout) => {
                 if self.shared.stopped().is_none() {
+                    self.believe();
                     self.write_checkpoint_if_due(true);
                     self.upkeep();
                 }
@@ -180,9 +187,14 @@ impl Worker {
                 }
                 Command::Do(work) => {
                     self.commit_group(std::mem::take(&mut group));
+                    self.believe();
                     self.stopwatch.begin();
                     work(self);
                     self.stopwatch.other(&self.shared.stages, Stage::Request);
+                    next = queue.try_recv().ok();
+                }
+                Command::Heard(word) => {
+                    self.hear(word);
                     next = queue.try_recv().ok();
                 }
                 Command::Take(partition, entries, answer) => {
@@ -193,12 +205,23 @@ impl Worker {
             }
         }
         self.commit_group(group);
+        self.believe();
         false
+    }
+
+    fn journal_mut(&mut self, partition: PartitionId) -> Option<&mut Journal> {
+        self.journals.get_mut(self.shared.slot(partition)?)
+    }
+
+    /// Begins to apply anew, from what the stores have.
+    pub(super) fn renew_applier(&mut self) {
+        let readers = self.journals.iter().map(Journal::reader).collect();
+        self.applier = Applier::new(&self.shared.stores, readers, self.applier.held().clone());
     }
 
     /// Appends an entry to its partition's journal; not durable yet.
     pub(super) fn append(&mut self, entry: &Entry) -> Result<(), JournalFailure> {
-        let journal = self.journals.get_mut(usize::from(entry.header().partition.0));
+        let journal = self.journal_mut(entry.header().partition);
         let journal = journal.ok_or_else(|| JournalFailure::Refused("no such partition".into()))?;
         journal.append(entry).map_err(|error| match error {
             AppendError::Refused { reason } => JournalFailure::Refused(reason.to_string()),
@@ -214,11 +237,11 @@ impl Worker {
             SyncError::Poisoned(failure) => JournalFailure::Fatal(chain(&failure)),
         };
         for partition in touched {
-            let Some(journal) = self.journals.get_mut(usize::from(partition.0)) else { continue };
+            let Some(journal) = self.journal_mut(*partition) else { continue };
             journal.write_out().map_err(failed)?;
         }
         for partition in touched {
-            let Some(journal) = self.journals.get_mut(usize::from(partition.0)) else { continue };
+            let Some(journal) = self.journal_mut(*partition) else { continue };
             journal.sync().map_err(failed)?;
         }
         Ok(())
@@ -230,7 +253,7 @@ impl Worker {
         if !self.shared.is_stalled() || self.last_attempt.elapsed() < IDLE {
             return;
         }
-        self.applier = Applier::new(&self.shared.stores, self.journals.iter().map(Journal::reader).collect());
+        self.renew_applier();
         match self.apply() {
             Ok(()) => self.shared.go_on(),
             Err(reason) => self.shared.stall(reason),
@@ -242,7 +265,7 @@ impl Worker {
     pub(super) fn discard(&mut self, touched: &[PartitionId]) -> Result<(), JournalFailure> {
         self.applier.forget_offers();
         for partition in touched {
-            let Some(journal) = self.journals.get_mut(usize::from(partition.0)) else { continue };
+            let Some(journal) = self.journal_mut(*partition) else { continue };
             journal.discard_unsynced().map_err(|error| JournalFailure::Fatal(chain(&error)))?;
         }
         Ok(())
@@ -253,8 +276,8 @@ impl Worker {
         let shared = &self.shared;
         self.applier.run(|compared| compare(shared, &compared)).map_err(|error| chain(&error))?;
         let applied = self.applier.applied();
-        for (index, journal) in self.journals.iter_mut().enumerate() {
-            let partition = PartitionId(u16::try_from(index).unwrap_or(u16::MAX));
+        let partitions = self.shared.held.iter().enumerate();
+        for ((index, partition), journal) in partitions.zip(&mut self.journals) {
             if let Some(appended) = self.shared.appended.get(index) {
                 appended.store(journal.bytes_appended(), Ordering::Release);
             }
@@ -287,7 +310,7 @@ impl Worker {
 
     fn keep_house(&mut self) -> Result<(), String> {
         let now = Timestamp(super::state::now_us());
-        let count = self.shared.partitioning.count();
+        let count = self.shared.held.count();
         let is_backed_up = self.shared.backing_up.load(Ordering::Acquire);
         let erase = self.last_erase.is_none_or(|at| at.elapsed() > ERASE_PAUSE) && !is_backed_up;
         let mut erasing = false;

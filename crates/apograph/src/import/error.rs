@@ -1,6 +1,6 @@
 //! What is wrong with a line of an export.
 
-use apograph_format::{Hash, Uri};
+use apograph_format::{Hash, Participants, Uri};
 
 use crate::error::LoadRefusal;
 use crate::spool::SpoolError;
@@ -27,6 +27,12 @@ pub enum LineFault {
     /// The file does not begin as an export does.
     #[error("this is no export: it begins with a line that names its format")]
     NoExport,
+    /// Of some partitions: what documents were moved from, or what else belongs to them, may not be there.
+    #[error("the export is of partitions {partitions} only: make one at a server that holds all of them")]
+    Part {
+        /// Which.
+        partitions: Participants,
+    },
     /// Written by a newer version of this software.
     #[error("the export has the format {found}; this software reads {}", crate::database::FORMAT)]
     Newer {

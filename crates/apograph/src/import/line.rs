@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use apograph_format::limits::CHUNK_BYTES_MAX;
 use apograph_format::timestamp::parse_rfc3339;
 use apograph_format::{
-    Content, Hash, Head, Kind, Lock, Origin, Properties, State, Timestamp, Uri, Version, VersionRef, View,
+    Content, Hash, Head, Kind, Lock, Origin, Participants, Properties, State, Timestamp, Uri, Version,
+    VersionRef, View,
 };
 
 use super::LineFault;
@@ -18,7 +19,7 @@ use crate::database::FORMAT;
 /// What stands in a line.
 #[derive(Debug)]
 pub(super) enum Line {
-    Header { format: String, view: Option<View> },
+    Header { format: String, view: Option<View>, partitions: Option<Participants> },
     Document { uri: Uri, head: Box<Head> },
     Version(Box<VersionLine>),
     Erased { uri: Uri, number: u64, id: Hash },
@@ -55,6 +56,10 @@ pub struct End {
 struct Members {
     format: Option<String>,
     view: Option<View>,
+    partitions: Option<Participants>,
+    /// Of how many partitions these are some.
+    #[serde(rename = "of")]
+    _of: Option<u16>,
     uri: Option<Uri>,
     head: Option<HeadMember>,
     version: Option<u64>,
@@ -147,7 +152,11 @@ pub(super) fn check_format(format: &str) -> Result<(), LineFault> {
 pub(super) fn read(line: &[u8]) -> Result<Line, LineFault> {
     let mut members: Members = serde_json::from_slice(line).map_err(|error| json(&error))?;
     if let (Some(format), None) = (&members.format, &members.uri) {
-        return Ok(Line::Header { format: format.clone(), view: members.view });
+        return Ok(Line::Header {
+            format: format.clone(),
+            view: members.view,
+            partitions: members.partitions,
+        });
     }
     if let (Some(end), None) = (members.end, &members.uri) {
         return Ok(Line::End(end));

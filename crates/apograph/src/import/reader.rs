@@ -208,8 +208,13 @@ impl Reader {
 
     fn header(&mut self, line: &[u8]) -> Result<(), LineFault> {
         line::is_of_this_format(line)?;
-        let Line::Header { format, view } = line::read(line)? else { return Err(LineFault::NoExport) };
+        let Line::Header { format, view, partitions } = line::read(line)? else {
+            return Err(LineFault::NoExport);
+        };
         check_format(&format)?;
+        if let Some(partitions) = partitions {
+            return Err(LineFault::Part { partitions });
+        }
         self.view = view.ok_or_else(|| LineFault::Members { reason: "the view is missing".to_owned() })?;
         self.stage = Stage::Documents;
         Ok(())

@@ -32,6 +32,8 @@ Both may go on working: it compares at the newest timestamp of the two and gives
 after that at the newest one that both have, and says so. When they differ, it finds the documents by their leaves
 and compares those, line by line: heads, versions, contents.
 
+A server may hold some of the partitions only: then those are compared that both hold, and it says which.
+
 A digest covers the names of all bytes and is kept up to date, not computed anew from the disk. With --thorough,
 and always with --document, both servers read every byte, and what cannot be read is listed.
 Exit status: 0 equal, 1 not equal.
@@ -101,6 +103,9 @@ pub(super) struct Verdict {
     digest: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     against_digest: Option<Digest>,
+    /// Numbers of the partitions that were compared, if one of the two does not hold all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    common: Option<Vec<u16>>,
     /// Numbers of the partitions whose digests differ.
     partitions: Vec<usize>,
     differences: Vec<Difference>,
@@ -117,17 +122,23 @@ impl Verify {
             database: self.against_database.clone().unwrap_or_else(|| global.database.clone()),
         };
         let pair = meet::meet(&one, &other, self.view, Duration::from_secs(self.wait)).await?;
+        let common = pair.common.clone().unwrap_or_default();
+        if let (Some(uri), Some(common)) = (&self.document, &pair.common) {
+            pair.check_common(uri, common)?;
+        }
         let scope = self.scope();
         let (is_whole, thorough) = (scope == Scope::Whole, self.thorough || self.document.is_some());
         let partitions = if is_whole { pair.differing() } else { Vec::new() };
         let same_digests = partitions.is_empty() && pair.one.digest == pair.other.digest;
-        let part = Part { view: pair.one.view, at: pair.one.at, scope, partitions: Vec::new() };
+        let part = Part { view: pair.one.view, at: pair.one.at, scope, partitions: common };
         let found = if thorough {
             details::find(global, &one, &other, &part, self.limit).await?
         } else if is_whole && same_digests {
             Found { differences: Vec::new(), more: false, documents: pair.one.documents }
         } else {
-            let numbers = partitions.iter().filter_map(|number| u16::try_from(*number).ok()).collect();
+            let numbers: Vec<u16> =
+                partitions.iter().filter_map(|number| u16::try_from(*number).ok()).collect();
+            let numbers = if numbers.is_empty() { part.partitions } else { numbers };
             self.find(global, &one, &other, Part { partitions: numbers, ..part }).await?
         };
         let verdict = Verdict {
@@ -139,6 +150,7 @@ impl Verify {
             document: self.document,
             thorough,
             documents: found.documents,
+            common: pair.common,
             digest: is_whole.then_some(pair.one.digest),
             against_digest: is_whole.then_some(pair.other.digest),
             partitions,
@@ -182,6 +194,10 @@ fn in_words(verdict: &Verdict) -> String {
         (None, None) => String::new(),
     };
     let read = if verdict.thorough { ", every byte read" } else { "" };
+    let read = match &verdict.common {
+        Some(common) => format!("{read}, of partitions {common:?} only"),
+        None => read.to_owned(),
+    };
     if verdict.equal {
         let digest = verdict.digest.map_or_else(String::new, |digest| format!("\ndigest {digest}"));
         let what = match (&verdict.document, verdict.documents) {

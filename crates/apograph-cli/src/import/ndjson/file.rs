@@ -176,6 +176,7 @@ fn too_long(line: u64) -> LineError {
 fn unsound(path: &Path, error: LineError) -> Failure {
     let what = format!("{} cannot be loaded", path.display());
     let next = match error.fault {
+        LineFault::Part { .. } => "make one at a server that holds all partitions, such as the primary",
         LineFault::NoExport => "make one with `apograph export --to-file FILE`",
         LineFault::Newer { .. } => "load it with the version that wrote it, or a newer one",
         _ => {

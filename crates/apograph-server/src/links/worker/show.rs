@@ -28,7 +28,7 @@ impl Worker {
         let Some(database) = &self.database else {
             return Timestamp::ZERO;
         };
-        let all = database.partitioning().all().map(|partition| self.reached.get(&partition).copied());
+        let all = database.held_partitions().iter().map(|partition| self.reached.get(&partition).copied());
         let taken = all.min().flatten().unwrap_or_default();
         taken.max(database.visible())
     }

@@ -3,13 +3,21 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use apograph_format::{Hash, Head, Kind, Lock, Origin, State, Timestamp, Uri, VersionRef, View};
+use apograph_format::{
+    Hash, Head, Kind, Lock, Origin, Participants, State, Timestamp, Uri, VersionRef, View,
+};
 
 /// The first line.
 #[derive(Serialize)]
 pub(super) struct HeaderLine {
     pub(super) format: &'static str,
     pub(super) view: View,
+    /// Which partitions these documents are of, if not of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) partitions: Option<Participants>,
+    /// How many partitions the database has, if these are not all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of: Option<u16>,
 }
 
 /// The last line.

@@ -92,7 +92,10 @@ impl Worker {
                     self.promote(order, Some(start.epoch))?;
                 }
                 None if self.shared.knows(&start.primary.key) => {
-                    let epoch = start.epoch;
+                    let (epoch, base) = (start.epoch, start.base);
+                    if self.shared.visible() <= base {
+                        self.cap_words(None, base)?;
+                    }
                     self.shared.change_file(|file| file.note(start))?;
                     self.tell_of_rivals(epoch);
                     if is_news {
@@ -171,7 +174,7 @@ impl Worker {
         let visible = self.shared.visible();
         let Some(base) = file.epochs.last().map(|start| start.base) else { return false };
         visible <= base
-            && self.shared.partitioning.all().zip(&self.journals).any(|(partition, journal)| {
+            && self.shared.held.iter().zip(&self.journals).any(|(partition, journal)| {
                 let applied = self.applier.position(partition);
                 let epoch = journal.end().epoch;
                 applied.is_some_and(|at| at.sequence < journal.end().sequence)

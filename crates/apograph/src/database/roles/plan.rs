@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{Epoch, Facts, PartitionId, Position, ServerKey, Timestamp, Uri, View};
+use apograph_format::{Epoch, Facts, Participants, PartitionId, Position, ServerKey, Timestamp, Uri, View};
 use apograph_journal::Journal;
 
 use super::super::worker::{Worker, chain};
@@ -75,6 +75,14 @@ pub enum Block {
     PartOfTheDatabase {
         /// What it holds.
         view: View,
+    },
+    /// A copy of some partitions has no history to go on with.
+    #[error("it holds partitions {held} only, and not {missing}")]
+    PartitionsElsewhere {
+        /// What it holds.
+        held: Participants,
+        /// What it lacks.
+        missing: Participants,
     },
     /// It is one already.
     #[error("it is the primary of epoch {epoch} already")]
@@ -147,6 +155,7 @@ impl Block {
     pub fn code(&self) -> &'static str {
         match self {
             Block::PartOfTheDatabase { .. } => "part-of-the-database",
+            Block::PartitionsElsewhere { .. } => "partitions-elsewhere",
             Block::Primary { .. } => "primary",
             Block::Stopped { .. } => "stopped",
             Block::Synchronizing => "synchronizing",
@@ -182,8 +191,7 @@ impl Worker {
             durable: journal.end(),
             acknowledged: journal.acknowledged(),
         };
-        let partitions =
-            self.shared.partitioning.all().zip(&self.journals).map(partition).collect::<Vec<_>>();
+        let partitions = self.shared.held.iter().zip(&self.journals).map(partition).collect::<Vec<_>>();
         let mut blocks = self.blocks();
         let is_shorter = |of: &&PlannedPartition| of.durable.sequence < of.acknowledged.sequence;
         blocks.extend(partitions.iter().filter(is_shorter).map(|of| Block::Shorter {
@@ -215,6 +223,10 @@ impl Worker {
                 blocks.push(Block::Primary { epoch });
             }
             Role::Primary | Role::Replica => {}
+        }
+        if shared.is_part() {
+            let missing = shared.partitioning.everyone().without(shared.held);
+            blocks.push(Block::PartitionsElsewhere { held: shared.held, missing });
         }
         blocks.extend(shared.stopped().map(|reason| Block::Stopped { reason }));
         if shared.sync_marker().is_some() || shared.stores.iter().any(|store| store.is_syncing()) {
@@ -249,7 +261,7 @@ impl Worker {
     pub(super) fn incomplete(&self) -> Result<(Vec<CutTransaction>, u64), String> {
         let mut found: BTreeMap<Timestamp, CutTransaction> = BTreeMap::new();
         let mut unlisted: BTreeSet<Timestamp> = BTreeSet::new();
-        for (partition, journal) in self.shared.partitioning.all().zip(&self.journals) {
+        for (partition, journal) in self.shared.held.iter().zip(&self.journals) {
             let Some(position) = self.applier.position(partition) else { continue };
             if position.sequence >= journal.end().sequence {
                 continue;

@@ -8,9 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use apograph_format::{Epoch, EpochFacts, Facts, PartitionId, Position, Published, Right, Timestamp};
-use apograph_journal::Journal;
 
-use super::super::applier::Applier;
 use super::super::committer::{Committer, Stamp};
 use super::super::state::now_us;
 use super::super::worker::{JournalFailure, Worker, chain};
@@ -125,8 +123,7 @@ impl Worker {
 
     /// Do all partitions end there, with nothing that is not applied?
     pub(super) fn check_ends(&self, positions: &[Position], here_is_expected: bool) -> Result<(), RoleError> {
-        for (index, journal) in self.journals.iter().enumerate() {
-            let partition = PartitionId(u16::try_from(index).unwrap_or(u16::MAX));
+        for ((index, partition), journal) in self.shared.held.iter().enumerate().zip(&self.journals) {
             let applied = self.applier.position(partition).unwrap_or(journal.start());
             let end = if applied == journal.end() { applied } else { journal.end() };
             let other = positions.get(index).copied().unwrap_or(journal.start());
@@ -167,8 +164,7 @@ impl Worker {
     /// anything was.
     pub(in crate::database) fn cut_incomplete(&mut self) -> Result<bool, String> {
         let mut cut = 0;
-        for (index, journal) in self.journals.iter_mut().enumerate() {
-            let partition = PartitionId(u16::try_from(index).unwrap_or(u16::MAX));
+        for (partition, journal) in self.shared.held.iter().zip(&mut self.journals) {
             let Some(position) = self.applier.position(partition) else { continue };
             if position.sequence < journal.end().sequence {
                 cut += journal.cut_after(&position).map_err(|error| chain(&error))?;
@@ -176,7 +172,7 @@ impl Worker {
         }
         // Whoever reads the journals may hold an entry that is not there any more.
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
-        self.applier = Applier::new(&self.shared.stores, self.journals.iter().map(Journal::reader).collect());
+        self.renew_applier();
         if cut > 0 {
             tracing::warn!(database = %self.shared.name, entries = cut, "cut what was not complete");
         }

@@ -44,11 +44,14 @@ impl Shared {
         })
     }
 
-    /// The server with this key, if a document names it.
+    /// The server with this key, if a document of the database names it.
     pub(super) fn server_of(&self, key: &ServerKey) -> Option<ServerIdentity> {
-        let known = self.servers().find(|known| known.is_of(key))?;
-        let name = known.text("name").map(str::to_owned)?;
-        Some(ServerIdentity { name, key: *key, url: known.text("url").map(str::to_owned) })
+        let named = self.servers().find(|known| known.is_of(key)).and_then(|known| {
+            let name = known.text("name").map(str::to_owned)?;
+            Some(ServerIdentity { name, key: *key, url: known.text("url").map(str::to_owned) })
+        });
+        // A copy of some partitions may not have the document, and was told.
+        named.or_else(|| self.file().servers.iter().find(|told| told.key == *key).cloned())
     }
 
     /// Where edits go: what the document of the newest epoch's primary says, or what was said when it became known.
@@ -59,13 +62,19 @@ impl Shared {
 }
 
 impl Database {
-    /// All servers that a document of the database names.
+    /// All servers that a document of the database names, as far as this server knows.
     pub fn known_servers(&self) -> Vec<ServerIdentity> {
         let servers = self.shared.servers().filter_map(|known| {
             let (name, key) = (known.text("name")?.to_owned(), known.text("key")?.parse().ok()?);
             Some(ServerIdentity { name, key, url: known.text("url").map(str::to_owned) })
         });
-        servers.collect()
+        let mut servers: Vec<ServerIdentity> = servers.collect();
+        for told in &self.shared.file().servers {
+            if !servers.iter().any(|known| known.key == told.key) {
+                servers.push(told.clone());
+            }
+        }
+        servers
     }
 
     /// Makes `/_system/servers/NAME` say who this primary is, if it does not yet, and that nobody else is one. Published,

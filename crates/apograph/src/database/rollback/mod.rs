@@ -121,7 +121,7 @@ impl RollbackPreview {
     }
 
     fn judge(&self, uri: Uri, now: Head) -> Result<Looked, ReadError> {
-        let then = self.shared.store_of(&uri).head(&uri, self.to)?;
+        let then = self.shared.store_of(&uri)?.head(&uri, self.to)?;
         let (shared, mut overlay) = (&self.shared, Overlay::default());
         let state = State::new(&shared.stores, shared.partitioning, self.at, &mut overlay);
         // The URI and the type in two changes, and what a head has besides.

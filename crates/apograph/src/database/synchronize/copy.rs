@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use apograph_format::synchronize::WantedDocument;
-use apograph_format::{Hash, Head, Leaf, PartitionId, Timestamp, TreeShape, Uri, VersionRef, View};
+use apograph_format::{
+    Hash, Head, Leaf, Participants, PartitionId, Timestamp, TreeShape, Uri, VersionRef, View,
+};
 use apograph_store::{Install, Installment, Store, StoreError, Syncing};
 
 use super::log::SyncLog;
@@ -49,6 +51,12 @@ impl Database {
             None => self.shared.side_files.forget([super::outcome::file(&self.shared.path).as_path()])?,
         }
         Ok(())
+    }
+
+    /// What of a source's snapshot is for this copy.
+    pub fn part_of(&self, mut snapshot: Snapshot) -> Snapshot {
+        snapshot.partitions.retain(|of| self.held_partitions().contains(of.partition));
+        snapshot
     }
 
     /// Begins to synchronize, or goes on with another snapshot. From now on nothing is followed; readers keep what they
@@ -287,7 +295,7 @@ impl Worker {
 
     fn open_logs(&mut self) -> Result<(), SyncError> {
         if self.installing.logs.is_empty() {
-            let homes = self.shared.partitioning.all().map(|partition| self.shared.home(partition));
+            let homes = self.shared.held.iter().map(|partition| self.shared.home(partition));
             self.installing.logs = homes.map(|home| SyncLog::open(&home)).collect::<Result<_, _>>()?;
         }
         Ok(())
@@ -315,7 +323,8 @@ impl Worker {
         }
         relieve(store)?;
         let version = Timestamp(syncing.version.0 + 1);
-        let log = self.installing.logs.get_mut(usize::from(partition.0)).ok_or(SyncError::NotBegun)?;
+        let log = self.shared.slot(partition).and_then(|slot| self.installing.logs.get_mut(slot));
+        let log = log.ok_or(SyncError::NotBegun)?;
         log.append(installment, version)?;
         store.install_at(installment, version)?;
         log.trim(store)
@@ -392,10 +401,10 @@ fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
             shared.view()
         ));
     }
-    let expected: Vec<PartitionId> = shared.partitioning.all().collect();
     let found: Vec<PartitionId> = snapshot.partitions.iter().map(|of| of.partition).collect();
-    if expected != found {
-        return misfit(format!("it has {} partitions, this database {}", found.len(), expected.len()));
+    if !shared.held.iter().eq(found.iter().copied()) {
+        let found: Participants = found.into_iter().collect();
+        return misfit(format!("it is of partitions {found}, this copy holds {}", shared.held));
     }
     if snapshot.at <= shared.visible() {
         return Err(SyncError::TooClose);

@@ -17,6 +17,7 @@ use super::outcome::SyncOutcome;
 use super::{Snapshot, SnapshotPartition, SyncError};
 use crate::database::applier::Applier;
 use crate::database::file::DatabaseFile;
+use crate::database::part;
 use crate::database::roles::FORK;
 use crate::database::side_files::SideFiles;
 use crate::database::worker::{Worker, chain};
@@ -36,6 +37,7 @@ pub(in crate::database) fn finish_installing(
     marker: &SyncMarker,
     side_files: &SideFiles,
 ) -> Result<(), SyncError> {
+    part::begin_at(database, file, marker.snapshot.at)?;
     for (of, store) in marker.snapshot.partitions.iter().zip(stores) {
         move_store(store, of)?;
     }
@@ -53,12 +55,14 @@ impl Worker {
     /// Moves everything to the snapshot, while readers still see what was there before; then they see the snapshot.
     pub(super) fn move_to(&mut self, snapshot: &Snapshot, keep_journals: bool) -> Result<(), SyncError> {
         let shared = Arc::clone(&self.shared);
+        // What was said of the history before says nothing of this one.
+        self.forget_words(snapshot.at).map_err(|error| SyncError::Stopped { reason: chain(&error) })?;
         for (of, store) in snapshot.partitions.iter().zip(&shared.stores) {
             move_store(store, of)?;
         }
         // They hold the locks of the folders that are renewed.
         self.journals.clear();
-        let options = shared.settings.journal_options(shared.partitioning.count(), shared.role());
+        let options = shared.settings.journal_options(shared.held_count(), shared.role());
         let mut journals = Vec::with_capacity(snapshot.partitions.len());
         for of in &snapshot.partitions {
             let identity = identity(&shared.file(), of.partition);
@@ -70,7 +74,8 @@ impl Worker {
         shared.side_files.note_present(shared.partitioning)?;
         self.journals = journals;
         let readers: Vec<_> = self.journals.iter().map(Journal::reader).collect();
-        self.applier = Applier::new(&shared.stores, readers.clone());
+        let held = self.applier.held().clone();
+        self.applier = Applier::new(&shared.stores, readers.clone(), held);
         shared.begin_anew(snapshot, readers);
         Ok(())
     }

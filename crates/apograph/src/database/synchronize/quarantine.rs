@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use apograph_format::{Timestamp, Uri};
-use apograph_store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use super::SyncError;
 use super::outcome::LISTED_MAX;
 use crate::database::Database;
 use crate::database::side_files::QUARANTINE;
+use crate::error::ReadError;
 use crate::folder::FolderError;
 use crate::sealed::{read_sealed, write_sealed};
 
@@ -54,8 +54,8 @@ impl Database {
         &self,
         uri: &Uri,
         at: Timestamp,
-    ) -> Result<Option<HeldDocument>, StoreError> {
-        let held = self.shared.store_of(uri).quarantined(uri, at)?;
+    ) -> Result<Option<HeldDocument>, ReadError> {
+        let held = self.shared.store_of(uri)?.quarantined(uri, at)?;
         Ok(held.map(|of| {
             let dropped = Dropped::read(&self.shared.path).unwrap_or_default().0.remove(uri);
             HeldDocument { uri: uri.clone(), reason: of.reason, at: of.at, dropped }

@@ -188,7 +188,11 @@ impl Database {
             return Err(SnapshotError::NoSuchView { view: question.view });
         }
         let store = self.shared.store(partition);
-        let store = Arc::clone(store.ok_or(SnapshotError::NoSuchPartition { partition: partition.0 })?);
+        let no_partition = || match self.partitioning().everyone().contains(partition) {
+            true => SnapshotError::Read(self.shared.elsewhere(partition)),
+            false => SnapshotError::NoSuchPartition { partition: partition.0 },
+        };
+        let store = Arc::clone(store.ok_or_else(no_partition)?);
         self.shared.check_snapshot(question.at)?;
         let (at, view) = (question.at, question.view);
         let reader = Reader {
@@ -257,7 +261,7 @@ impl Worker {
         }
         let reads_at = self.shared.visible();
         self.shared.pins.touch(reads_at);
-        let partitions = self.shared.partitioning.all().zip(&self.shared.stores).zip(&self.journals);
+        let partitions = self.shared.held.iter().zip(&self.shared.stores).zip(&self.journals);
         let mut places = Vec::new();
         for ((partition, store), journal) in partitions {
             let genesis = Position::beginning(self.shared.id().genesis(self.shared.view(), partition));
