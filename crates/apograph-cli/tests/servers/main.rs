@@ -20,6 +20,7 @@ mod failover;
 mod killed;
 mod ndjson;
 mod operator;
+mod part;
 mod rivals;
 mod roles;
 mod rollback;
