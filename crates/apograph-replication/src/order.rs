@@ -170,11 +170,11 @@ mod tests {
 
     /// Partitions 0 and 1 of three, with these words.
     fn part(words: &[u64]) -> Held {
-        let words = words.iter().enumerate().filter(|(_, word)| **word > 0);
+        let words = (0..).map(PartitionId).zip(words.iter().copied().map(Timestamp));
         Held {
             partitions: Participants(3),
             everyone: Participants(7),
-            words: words.map(|(index, word)| (PartitionId(index as u16), Timestamp(*word))).collect(),
+            words: words.filter(|(_, word)| *word > Timestamp::ZERO).collect(),
         }
     }
 
