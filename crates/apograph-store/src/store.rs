@@ -189,6 +189,11 @@ impl Store {
         self.maintain_by(|engine| engine.maintain_gently(hurry))
     }
 
+    /// The part of it that the writer waits for first: makes durable what is in memory, if that is due.
+    pub fn flush_if_due(&self) -> Result<bool, StoreError> {
+        self.maintain_by(|engine| engine.flush_if_due())
+    }
+
     fn maintain_by(
         &self,
         step: impl FnOnce(&dyn Engine) -> Result<bool, EngineError>,

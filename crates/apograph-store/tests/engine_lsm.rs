@@ -304,6 +304,26 @@ fn pressure_rises_with_the_memtable_and_falls_with_maintenance() {
 }
 
 #[test]
+fn a_flush_that_is_due_needs_no_merge() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LsmOptions { memtable_bytes: 10_000, ..LsmOptions::default() };
+    let engine = Lsm::open(folder.path(), &options).unwrap();
+    assert!(!engine.flush_if_due().unwrap());
+    let mut at = 0;
+    // More runs than a merge waits for.
+    for flushes in 1..=6 {
+        while !matches!(engine.pressure(), Pressure::Slow(_)) {
+            at += 1;
+            put(&engine, &format!("key-{at}"), &"x".repeat(100), at);
+        }
+        assert!(engine.flush_if_due().unwrap(), "{flushes}");
+        assert_eq!((engine.persisted(), engine.pressure()), (Some(at), Pressure::None));
+        assert!(!engine.flush_if_due().unwrap(), "nothing is due, and it merges nothing");
+    }
+    assert!(engine.maintain().unwrap(), "the merge is due still");
+}
+
+#[test]
 fn mistakes_are_refused_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path());

@@ -119,7 +119,15 @@ pub trait Engine: Send + Sync {
     /// `Io` (the process must stop) or `Damaged`.
     fn maintain(&self) -> Result<bool, EngineError>;
 
-    /// The same by a thread that nobody waits for, as long as `hurry` is not set: merges may take their time.
+    /// The part of it that writers wait for first: writes out what is in memory, if that is due.
+    ///
+    /// # Errors
+    /// Those of [`maintain`](Self::maintain).
+    fn flush_if_due(&self) -> Result<bool, EngineError> {
+        Ok(false)
+    }
+
+    /// [`maintain`](Self::maintain) by a thread that nobody waits for, as long as `hurry` is not set: merges may take their time.
     ///
     /// # Errors
     /// Those of [`maintain`](Self::maintain).

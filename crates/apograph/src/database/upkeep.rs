@@ -15,7 +15,7 @@ use crate::stand_back;
 /// How often an idle store is looked at.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Two threads that maintain the stores of a database: one flushes while the other merges.
+/// Threads that maintain the stores of a database.
 pub(super) struct Upkeep {
     stop: Arc<AtomicBool>,
     handles: Vec<JoinHandle<()>>,
@@ -24,18 +24,18 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn start(name: &str, stores: &[Arc<Store>]) -> Upkeep {
         let stop = Arc::new(AtomicBool::new(false));
-        let handle = |number| {
+        let handle = |(work, duty): (&str, Duty)| {
             let (stores, stop) = (stores.to_vec(), Arc::clone(&stop));
-            let thread = std::thread::Builder::new().name(format!("{name} upkeep {number}"));
+            let thread = std::thread::Builder::new().name(format!("{name} {work}"));
             thread
                 .spawn(move || {
                     stand_back();
-                    maintain(&stores, &stop);
+                    maintain(&stores, duty, &stop);
                 })
                 .expect("the operating system gives a thread at start")
         };
-        let handles = [1, 2].map(handle).into();
-        Upkeep { stop, handles }
+        let handles = [("flush", Duty::Flush), ("upkeep 1", Duty::All), ("upkeep 2", Duty::All)].map(handle);
+        Upkeep { stop, handles: handles.into() }
     }
 }
 
@@ -49,10 +49,23 @@ impl Drop for Upkeep {
     }
 }
 
-fn maintain(stores: &[Arc<Store>], stop: &Arc<AtomicBool>) {
+/// What a thread does.
+#[derive(Debug, Clone, Copy)]
+enum Duty {
+    /// Writes out what is in memory. It never merges: writers would wait for a flush behind two merges that take their time.
+    Flush,
+    /// That as well, if it comes first, and merges.
+    All,
+}
+
+fn maintain(stores: &[Arc<Store>], duty: Duty, stop: &Arc<AtomicBool>) {
     let mut failing = vec![false; stores.len()];
+    let step = |store: &Store| match duty {
+        Duty::Flush => store.flush_if_due(),
+        Duty::All => store.maintain_gently(stop),
+    };
     while !stop.load(Ordering::Acquire) {
-        if !maintain_each(stores, &mut failing, |store| store.maintain_gently(stop)) {
+        if !maintain_each(stores, &mut failing, step) {
             std::thread::sleep(PAUSE);
         }
     }

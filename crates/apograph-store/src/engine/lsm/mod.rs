@@ -159,10 +159,7 @@ impl Lsm {
 
     /// One step of work. `pace` is asked for that of a merge.
     fn maintain_at(&self, pace: impl Fn() -> Option<Pace>) -> Result<bool, EngineError> {
-        if self.memtable_percent() >= 100
-            && let Some(flushing) = try_lock(&self.flushing)
-        {
-            self.flush_locked(&flushing)?;
+        if self.flush_if_due()? {
             return Ok(true);
         }
         for (tree, _) in self.trees() {
@@ -261,6 +258,15 @@ impl Engine for Lsm {
         self.maintain_at(|| None)
     }
 
+    fn flush_if_due(&self) -> Result<bool, EngineError> {
+        if self.memtable_percent() < 100 {
+            return Ok(false);
+        }
+        let Some(flushing) = try_lock(&self.flushing) else { return Ok(false) };
+        self.flush_locked(&flushing)?;
+        Ok(true)
+    }
+
     fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, EngineError> {
         self.maintain_at(|| Some(Pace::new([Arc::clone(hurry), Arc::clone(&self.pressed)])))
     }
@@ -268,8 +274,8 @@ impl Engine for Lsm {
     fn pressure(&self) -> Pressure {
         let runs = self.trees().map(|(tree, _)| tree.l0_runs()).max().unwrap_or_default();
         let percent = self.memtable_percent();
-        // A memtable that is full waits for a thread that merges.
-        self.pressed.store(percent >= 100 || runs >= L0_RUNS_HURRY, Ordering::Relaxed);
+        // A full memtable is not helped by merges.
+        self.pressed.store(runs >= L0_RUNS_HURRY, Ordering::Relaxed);
         if percent >= 200 || runs >= L0_RUNS_STOP {
             return Pressure::Stop;
         }
