@@ -1,7 +1,14 @@
 //! What the engine on disk promises beyond the model: recovery, history, erasure from files, refusals.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use apograph_store::engine::{
     Batch, Engine, EngineError, Erased, KeyRange, Lsm, LsmOptions, PinnedBytes, Pressure, Space, VERSION_MAX,
@@ -321,6 +328,32 @@ fn a_flush_that_is_due_needs_no_merge() {
         assert!(!engine.flush_if_due().unwrap(), "nothing is due, and it merges nothing");
     }
     assert!(engine.maintain().unwrap(), "the merge is due still");
+}
+
+/// A merge that takes a day waits for nobody who waits for it.
+#[test]
+fn an_erasure_and_a_stop_do_not_wait_for_a_merge_that_takes_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LsmOptions { merge_bytes_per_second: 1, ..LsmOptions::default() };
+    let engine = Lsm::open(folder.path(), &options).unwrap();
+    for (is_stopped, from) in [(false, 1), (true, 101)] {
+        for at in from..from + 4 {
+            put(&engine, "gone", "secret", at);
+            put(&engine, &format!("large-{at}"), &"x".repeat(300 << 10), at);
+            engine.flush().unwrap();
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let merging = scope.spawn(|| engine.maintain_gently(&stop).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(!merging.is_finished(), "it takes its time");
+            match is_stopped {
+                true => stop.store(true, Ordering::Relaxed),
+                false => assert_eq!(engine.erase(&[(Space::Documents, b"gone")]).unwrap(), Erased::Done),
+            }
+            merging.join().unwrap();
+        });
+    }
 }
 
 #[test]

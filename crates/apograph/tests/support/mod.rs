@@ -26,7 +26,7 @@ const NAMES: [(&str, Role, &str); 4] = [
 ];
 
 /// Whoever has not settled after so long never does.
-const SETTLING_MAX: std::time::Duration = std::time::Duration::from_secs(120);
+pub const SETTLING_MAX: std::time::Duration = std::time::Duration::from_secs(120);
 
 pub struct Servers {
     /// Who is primary now.

@@ -70,6 +70,7 @@ pub struct Lsm {
     flushing: Mutex<()>,
     horizon: Arc<AtomicU64>,
     memtable_bytes: u64,
+    merge_bytes_per_second: u64,
     /// Whether the writer will have to wait soon; as of its last look.
     pressed: Arc<AtomicBool>,
     opened_at: Option<u64>,
@@ -122,6 +123,7 @@ impl Lsm {
             flushing: Mutex::new(()),
             horizon,
             memtable_bytes: options.memtable_bytes,
+            merge_bytes_per_second: options.merge_bytes_per_second,
             pressed: Arc::new(AtomicBool::new(false)),
             opened_at: persisted,
             fingerprints,
@@ -268,7 +270,7 @@ impl Engine for Lsm {
     }
 
     fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, EngineError> {
-        self.maintain_at(|| Some(Pace::new([Arc::clone(hurry), Arc::clone(&self.pressed)])))
+        self.maintain_at(|| Some(Pace::new(self.merge_bytes_per_second).unless(hurry).unless(&self.pressed)))
     }
 
     fn pressure(&self) -> Pressure {

@@ -14,16 +14,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a merge reads in a second. Measured: `docs/synchronization-runs.md`.
-const BYTES_PER_SECOND: u64 = 32 << 20;
 /// It is looked at the clock after so many bytes: 4 ms of a merge that takes its time.
 const PIECE_BYTES: u64 = 128 << 10;
+/// So soon it notices that somebody waits.
+const NAP: Duration = Duration::from_millis(5);
 
 /// Of one merge.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Somebody wants it to end, or writers could have to wait for it.
-    hurry: [Arc<AtomicBool>; 2],
+    bytes_per_second: u64,
+    /// Somebody waits for its end, or writers could have to.
+    hurry: Vec<Arc<AtomicBool>>,
     begun: Instant,
     /// Since then.
     bytes: u64,
@@ -32,8 +33,14 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(hurry: [Arc<AtomicBool>; 2]) -> Pace {
-        Pace { hurry, begun: Instant::now(), bytes: 0, piece: 0 }
+    pub(super) fn new(bytes_per_second: u64) -> Pace {
+        Pace { bytes_per_second, hurry: Vec::new(), begun: Instant::now(), bytes: 0, piece: 0 }
+    }
+
+    /// As long as this flag is set, the merge does not wait.
+    pub(super) fn unless(mut self, hurry: &Arc<AtomicBool>) -> Pace {
+        self.hurry.push(Arc::clone(hurry));
+        self
     }
 
     /// The merge took an entry of this size; waits while it is ahead.
@@ -43,13 +50,23 @@ impl Pace {
             return;
         }
         self.bytes = self.bytes.saturating_add(std::mem::take(&mut self.piece));
-        let due = Duration::from_micros(self.bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND);
-        let is_hurried = self.hurry.iter().any(|hurry| hurry.load(Ordering::Relaxed));
-        match due.checked_sub(self.begun.elapsed()) {
-            Some(ahead) if !is_hurried => thread::sleep(ahead),
-            // Haste is not waited for afterwards, nor delay made up for.
-            _ => (self.begun, self.bytes) = (Instant::now(), 0),
+        let due = self.bytes.saturating_mul(1_000_000) / self.bytes_per_second.max(1);
+        let due = Duration::from_micros(due);
+        let mut is_ahead = false;
+        while !self.is_hurried()
+            && let Some(ahead) = due.checked_sub(self.begun.elapsed())
+        {
+            is_ahead = true;
+            thread::sleep(ahead.min(NAP));
         }
+        if !is_ahead || self.is_hurried() {
+            // Haste is not waited for afterwards, nor delay made up for.
+            (self.begun, self.bytes) = (Instant::now(), 0);
+        }
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.hurry.iter().any(|hurry| hurry.load(Ordering::Relaxed))
     }
 }
 
@@ -69,8 +86,9 @@ mod tests {
     #[test]
     fn a_merge_takes_its_time_until_somebody_waits() {
         let [stopping, pressed] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
-        let mut pace = Pace::new([Arc::clone(&stopping), Arc::clone(&pressed)]);
-        let due = Duration::from_micros(50 * PIECE_BYTES * 1_000_000 / BYTES_PER_SECOND);
+        let rate = 32 << 20;
+        let mut pace = Pace::new(rate).unless(&stopping).unless(&pressed);
+        let due = Duration::from_micros(50 * PIECE_BYTES * 1_000_000 / rate);
         assert!(time(&mut pace, 50) >= due);
         for hurry in [stopping, pressed] {
             hurry.store(true, Ordering::Relaxed);

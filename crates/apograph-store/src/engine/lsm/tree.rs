@@ -5,7 +5,10 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -55,6 +58,8 @@ pub(super) struct Tree {
     merges: Arc<Leveled>,
     /// Held during a merge: one at a time, so that none runs beside an erasure.
     merging: Mutex<()>,
+    /// Somebody waits for the end of a merge.
+    awaited: Arc<AtomicBool>,
     collectors: Arc<Collectors>,
 }
 
@@ -92,7 +97,7 @@ impl Tree {
         }
         let tree = guarded(&path, || config.open())?;
         let merges = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
-        Ok(Self { kind, path, tree, merges, merging: Mutex::new(()), collectors })
+        Ok(Self { kind, path, tree, merges, merging: Mutex::new(()), awaited: Arc::default(), collectors })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -167,7 +172,7 @@ impl Tree {
     /// Merges once where the levels ask for it; `false` if they do not, or another thread is at it.
     pub(super) fn merge_step(&self, pace: Option<Pace>) -> Result<bool, EngineError> {
         let Some(_merging) = try_lock(&self.merging) else { return Ok(false) };
-        self.collectors.set_pace(pace);
+        self.collectors.set_pace(pace.map(|pace| pace.unless(&self.awaited)));
         let before = self.tree.current_version().id();
         let merged = guarded(&self.path, || self.tree.compact(self.merges.clone(), WATERMARK));
         self.collectors.set_pace(None);
@@ -175,12 +180,20 @@ impl Tree {
         Ok(self.tree.current_version().id() != before)
     }
 
+    /// Keeps merges away. One that goes on takes its time no more.
+    fn stop_merging(&self) -> MutexGuard<'_, ()> {
+        self.awaited.store(true, Ordering::Relaxed);
+        let merging = lock(&self.merging);
+        self.awaited.store(false, Ordering::Relaxed);
+        merging
+    }
+
     /// Rewrites the whole tree without some keys. The caller has flushed, and keeps others from flushing, so that what
     /// is written from now on under the same keys stays in memory.
     ///
     /// Values are not looked for, they belong to keys of the index: the caller asks for what is there.
     pub(super) fn erase(&self, keys: HashSet<Vec<u8>>) -> Result<Erased, EngineError> {
-        let _merging = lock(&self.merging);
+        let _merging = self.stop_merging();
         if self.kind == Kind::Values || self.holds_any(&keys)? {
             self.collectors.set_erasing(keys);
             let merged = guarded(&self.path, || self.tree.major_compact(TABLE_BYTES, WATERMARK));
@@ -192,7 +205,7 @@ impl Tree {
 
     /// Rewrites the whole tree without what was written above a version.
     pub(super) fn rewind(&self, to: u64) -> Result<(), EngineError> {
-        let _merging = lock(&self.merging);
+        let _merging = self.stop_merging();
         if self.persisted().is_none_or(|persisted| persisted <= to) {
             return Ok(());
         }
