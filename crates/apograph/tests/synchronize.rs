@@ -394,6 +394,21 @@ fn what_a_snapshot_too_close_did_not_bring_the_next_one_brings() {
     servers.check_equal_one("replica");
 }
 
+/// The checkpoint of a snapshot may be ahead of the clock. What is committed next follows it at once.
+#[test]
+fn a_copy_that_just_synchronized_can_do_so_again() {
+    let mut servers = Servers::start(2);
+    servers.commit([put("/a", "one"), put("/b", "b")]);
+    servers.check_exact();
+    let (source, copy) = (servers.primary(), servers.database("replica"));
+    for text in ["two", "three"] {
+        assert!(synchronize(&source, &copy, "asked", &mut Cost::default()).is_whole());
+        servers.commit([put("/a", text)]);
+        assert!(synchronize(&source, &copy, "asked", &mut Cost::default()).is_whole());
+    }
+    servers.check_equal_one("replica");
+}
+
 /// The published tree does not name what is shown no more, and after a purge and another beginning not even the head of
 /// the document tells that it was purged.
 #[test]

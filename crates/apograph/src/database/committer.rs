@@ -30,7 +30,7 @@ use crate::transaction::{Committed, Transaction};
 
 /// A checkpoint is due after this many transactions.
 const CHECKPOINT_TRANSACTIONS: u64 = 4_096;
-/// What a copy that has to come back is left between what it shows and the checkpoint: every batch of its synchronization takes one.
+/// What a copy is left between what it shows and a snapshot: every batch of its synchronization takes one.
 const ROOM_US: u64 = 1_000_000;
 /// How far ahead of this server's clock a copy may be that has to come back: two clocks that are wrong by a day each.
 const AHEAD_MAX_US: u64 = 2 * 86_400 * 1_000_000;
@@ -87,8 +87,13 @@ impl Committer {
         self.since_checkpoint += 1;
     }
 
-    /// A copy shows `at`, of a history that was cut off, and cannot go back: the next checkpoint is later, though this
-    /// server's clock is not that far. A clock that was wrong by more than that is left to people.
+    /// Has a copy that shows `at` enough room below a snapshot as of `newest`?
+    pub(super) fn is_room(at: Timestamp, newest: Timestamp) -> bool {
+        at.0.saturating_add(ROOM_US) <= newest.0
+    }
+
+    /// A copy shows `at`, perhaps of a history that was cut off, and cannot go back: the next checkpoint leaves it room,
+    /// though this server's clock is not that far. A clock that was wrong by more than that is left to people.
     pub(super) fn go_beyond(&mut self, at: Timestamp) {
         if at.0 <= now_us().saturating_add(AHEAD_MAX_US) {
             self.beyond = self.beyond.max(Timestamp(at.0 + ROOM_US));

@@ -118,7 +118,10 @@ impl Parts {
         let primary = self.primary();
         let begun = std::time::Instant::now();
         loop {
-            assert!(begun.elapsed() < crate::support::SETTLING_MAX, "the primary never writes its checkpoint");
+            assert!(
+                begun.elapsed() < crate::support::SETTLING_MAX,
+                "the primary never writes its checkpoint"
+            );
             let status = primary.status().unwrap();
             if status.partitions.iter().all(|of| of.last_checkpoint == Some(of.journal_end)) {
                 break;

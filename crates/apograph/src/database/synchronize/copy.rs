@@ -74,9 +74,7 @@ impl Database {
 
     /// The timestamp that a snapshot must be above, with room for all batches.
     pub fn sync_floor(&self) -> Timestamp {
-        let of_store =
-            |store: &Arc<Store>| store.syncing().map_or(Timestamp::ZERO, |syncing| syncing.version);
-        self.shared.stores.iter().map(of_store).max().unwrap_or_default().max(self.visible())
+        self.shared.stores.iter().map(|store| store.latest()).max().unwrap_or_default().max(self.visible())
     }
 
     /// Installs a batch of the snapshot at `at`; what is left of an earlier one is refused. Blocks.

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Snapshot, SnapshotError, SnapshotPartition};
 use crate::Role;
+use crate::database::committer::Committer;
 use crate::database::worker::Worker;
 use crate::database::{Database, Shared};
 
@@ -115,8 +116,8 @@ struct Place {
 }
 
 impl Database {
-    /// The newest state of this server, for a copy that shows nothing newer than `above`. A primary that has nothing
-    /// newer writes a checkpoint, so that it has. Blocks.
+    /// The newest state of this server, for a copy that shows nothing newer than `above`. A primary whose newest state
+    /// leaves the copy no room for its batches writes a checkpoint that does. Blocks.
     pub fn snapshot(&self, view: View, above: Timestamp) -> Result<Snapshot, SnapshotError> {
         if self.view() == View::Published && view == View::Full {
             return Err(SnapshotError::NoSuchView { view });
@@ -251,7 +252,7 @@ impl Worker {
             return Err(SnapshotError::Stopped { reason });
         }
         let mut at = self.newest(view)?;
-        if at <= above && self.shared.role() == Role::Primary {
+        if !Committer::is_room(above, at) && self.shared.role() == Role::Primary {
             self.committer.go_beyond(above);
             self.write_checkpoint_now();
             at = self.newest(view)?;
