@@ -14,6 +14,11 @@ use clap::Parser;
 
 use arguments::Arguments;
 
+/// Of the whole process; its settings are built in (`.cargo/config.toml`, `docs/decisions/0027-allocator.md`).
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let format = arguments.global.output;
