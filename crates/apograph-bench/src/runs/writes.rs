@@ -14,7 +14,7 @@ use crate::writer::{Phase, Writer, Written};
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often memory is looked at.
 const SAMPLE: Duration = Duration::from_millis(250);
-/// A memory that is flat does not grow by more than this from the middle to the end, in hundredths.
+/// A memory that is flat does not grow by more than this from the middle third to the last, in hundredths.
 const GROWTH_PERCENT_MAX: f64 = 15.0;
 
 /// Resident memory over time, in MiB. The copy does two things one after the other, each with memory of its own: it
@@ -144,15 +144,23 @@ impl Memory {
             ("copy, following", &self.following),
         ];
         for (name, samples) in parts {
-            let half = samples.len() / 2;
-            let peak = |samples: &[u64]| samples.iter().copied().max().unwrap_or(0) as f64;
-            let (first, second) = (peak(&samples[..half]), peak(&samples[half..]));
             let bound = measured.then_some(RESIDENT_MIB_MAX);
-            report.bounded(format!("{name}: resident, first half"), first, Unit::Mebibytes, bound);
-            report.bounded(format!("{name}: resident, second half"), second, Unit::Mebibytes, bound);
-            let growth = 100.0 * (second / first.max(1.0) - 1.0);
+            let peak = samples.iter().copied().max().unwrap_or(0) as f64;
+            report.bounded(format!("{name}: resident, peak"), peak, Unit::Mebibytes, bound);
+            // Caches fill in the first third; a peak is one moment, such as two memtables that wait to be written.
+            let third = samples.len() / 3;
+            let [middle, last] = [&samples[third..2 * third], &samples[2 * third..]].map(median);
+            report.figure(format!("{name}: resident, median of the middle third"), middle, Unit::Mebibytes);
+            report.figure(format!("{name}: resident, median of the last third"), last, Unit::Mebibytes);
+            let growth = 100.0 * (last / middle.max(1.0) - 1.0);
             let bound = measured.then_some(GROWTH_PERCENT_MAX);
             report.bounded(format!("{name}: growth"), growth.max(0.0), Unit::Percent, bound);
         }
     }
+}
+
+fn median(samples: &[u64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0) as f64
 }
