@@ -139,19 +139,21 @@ pub struct DigestTree {
 }
 
 impl DigestTree {
-    /// A tree without documents.
+    /// A tree without documents. All nodes of a level are equal then: one of each is computed.
     pub fn new(shape: TreeShape) -> DigestTree {
-        let nodes = (0..shape.levels()).map(|level| shape.buckets() >> (4 * (level + 1)));
-        let mut tree = DigestTree {
+        let mut below = Hash([0; 32]);
+        let levels = (0..shape.levels()).map(|level| {
+            below = node_hash([below.0; FAN_OUT].iter());
+            vec![below; shape.buckets() >> (4 * (level + 1))]
+        });
+        DigestTree {
             shape,
             buckets: vec![[0; 32]; shape.buckets()],
-            levels: nodes.map(|nodes| vec![Hash([0; 32]); nodes]).collect(),
+            levels: levels.collect(),
             dirty: Vec::new(),
             is_dirty: vec![false; shape.buckets() / FAN_OUT],
             documents: 0,
-        };
-        tree.rebuild();
-        tree
+        }
     }
 
     /// Replaces the leaf of a document, adds it or takes it away. Answers the bucket and its new sum.
@@ -234,29 +236,27 @@ impl DigestTree {
     }
 
     fn rehash(&mut self, level: usize, node: usize) {
-        let mut hasher = blake3::Hasher::new_derive_key("apograph 2026 digest node");
         let range = node * FAN_OUT..(node + 1) * FAN_OUT;
-        if level == 0 {
-            for sum in self.buckets.get(range).unwrap_or_default() {
-                hasher.update(sum);
+        let hash = match level.checked_sub(1) {
+            None => node_hash(self.buckets.get(range).unwrap_or_default().iter()),
+            Some(below) => {
+                let below = self.levels.get(below).and_then(|below| below.get(range)).unwrap_or_default();
+                node_hash(below.iter().map(|child| &child.0))
             }
-        } else if let Some(below) = self.levels.get(level - 1) {
-            for child in below.get(range).unwrap_or_default() {
-                hasher.update(&child.0);
-            }
-        }
-        let hash = Hash(*hasher.finalize().as_bytes());
+        };
         if let Some(place) = self.levels.get_mut(level).and_then(|nodes| nodes.get_mut(node)) {
             *place = hash;
         }
     }
+}
 
-    fn rebuild(&mut self) {
-        for bucket in (0..self.buckets.len()).step_by(FAN_OUT) {
-            self.touch(bucket);
-        }
-        self.digest();
+/// The hash of a node over its children.
+fn node_hash<'a>(children: impl Iterator<Item = &'a [u8; 32]>) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key("apograph 2026 digest node");
+    for child in children {
+        hasher.update(child);
     }
+    Hash(*hasher.finalize().as_bytes())
 }
 
 /// Digest of a database: over the digests of its partitions, in order.
@@ -315,6 +315,19 @@ mod tests {
             tree.replace(Some(&leaf(n)), None);
         }
         assert_eq!(tree.digest(), empty);
+    }
+
+    /// An empty tree is made of one node of each level; as if all its nodes had been computed.
+    #[test]
+    fn an_empty_tree_is_what_all_its_nodes_come_to() {
+        for partitions in [1, 64] {
+            let shape = TreeShape::of(Partitioning::new(partitions).unwrap());
+            let (mut made, mut computed) = (DigestTree::new(shape), DigestTree::new(shape));
+            computed.levels.iter_mut().flatten().for_each(|node| *node = Hash([7; 32]));
+            (0..shape.buckets()).for_each(|bucket| computed.restore_bucket(bucket, [0; 32]));
+            assert_eq!(made.digest(), computed.digest());
+            assert_eq!(made.levels, computed.levels);
+        }
     }
 
     fn leaf(n: u32) -> Leaf {

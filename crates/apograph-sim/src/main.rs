@@ -8,10 +8,9 @@ mod commands;
 
 use std::process::ExitCode;
 
-use apograph_sim::crash::{self, Figures, Plan, Victim};
 use apograph_sim::damage;
 use apograph_sim::run::{self, Showing, Summary};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 /// Looks for faults in Apograph by enumerating what can go wrong
 #[derive(Parser)]
@@ -33,7 +32,7 @@ enum Command {
     Bugs(Bugs),
     /// Cut the power at every operation of a server's disk, in several ways, and check what comes up; exit status 1 if
     /// a promise was broken
-    CrashPoints(CrashPoints),
+    CrashPoints(commands::CrashPoints),
     /// Start servers as processes, with clients that write, while networks, disks and processes fail as a seed draws, and
     /// judge what clients saw; exit status 1 if a promise was broken. Needs the server: cargo build -p apograph-cli
     Processes(commands::Processes),
@@ -66,26 +65,6 @@ struct Bugs {
 }
 
 #[derive(clap::Args)]
-struct CrashPoints {
-    /// Whose disk; without any, everybody's
-    #[arg(value_enum)]
-    victims: Vec<Who>,
-    /// Of the database; without any, one and three
-    #[arg(long, value_name = "N")]
-    partitions: Vec<u16>,
-    /// How long the script is: four have everything, two come without purges of large contents and without restores
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    rounds: usize,
-    /// Chooses what survives, where there is a choice
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// Only the crash after so many operations, to repeat a fault: the disk it left is kept. The operations of two runs
-    /// are about the same, not exactly
-    #[arg(long, value_name = "N")]
-    only: Option<usize>,
-}
-
-#[derive(clap::Args)]
 struct DamageSweep {
     /// Only these kinds of files; without any, all: see the table that is printed
     #[arg(value_name = "KIND", value_parser = kind)]
@@ -102,24 +81,12 @@ struct DamageSweep {
     only: Option<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Who {
-    /// A primary that takes edits
-    Primary,
-    /// A replica that follows
-    Replica,
-    /// A staging server that follows
-    Staging,
-    /// A replica that synchronizes
-    Synchronizing,
-}
-
 fn main() -> ExitCode {
     let is_well = match Arguments::parse().command {
         Command::Run(arguments) => run_seeds(&arguments),
         Command::Soak(arguments) => arguments.run(),
         Command::Bugs(arguments) => bugs(&arguments),
-        Command::CrashPoints(arguments) => crash_points(arguments),
+        Command::CrashPoints(arguments) => arguments.run(),
         Command::Processes(arguments) => arguments.run(),
         Command::Damage(arguments) => sweep(arguments),
     };
@@ -192,63 +159,6 @@ fn bugs(arguments: &Bugs) -> bool {
 fn bugs(arguments: &Bugs) -> bool {
     eprintln!("no faults to put in, for {} runs each: build with --features seeded-bugs", arguments.seeds);
     false
-}
-
-fn crash_points(arguments: CrashPoints) -> bool {
-    let victims = if arguments.victims.is_empty() {
-        Victim::ALL.to_vec()
-    } else {
-        arguments.victims.iter().copied().map(victim).collect()
-    };
-    let partitions = if arguments.partitions.is_empty() { vec![1, 3] } else { arguments.partitions };
-    let threads = threads();
-    let mut is_well = true;
-    for victim in victims {
-        for &partitions in &partitions {
-            let (rounds, seed, only) = (arguments.rounds, arguments.seed, arguments.only);
-            let plan = Plan { victim, partitions, rounds, seed, only, threads };
-            match crash::run(plan) {
-                Ok(figures) => {
-                    show(plan, &figures);
-                    is_well &= figures.faults.is_empty();
-                }
-                Err(error) => {
-                    println!("crash points, {victim}: skipped: no disk can be mounted here: {error}")
-                }
-            }
-        }
-    }
-    is_well
-}
-
-fn victim(who: Who) -> Victim {
-    match who {
-        Who::Primary => Victim::Primary,
-        Who::Replica => Victim::Replica,
-        Who::Staging => Victim::Staging,
-        Who::Synchronizing => Victim::Synchronizing,
-    }
-}
-
-fn show(plan: Plan, figures: &Figures) {
-    println!(
-        "crash points, {}, {} partition{}: {} operations ({} syncs), {} power cuts, {} different disks, {} faults, {:.0} s",
-        plan.victim,
-        plan.partitions,
-        if plan.partitions == 1 { "" } else { "s" },
-        figures.operations,
-        figures.syncs,
-        figures.cuts,
-        figures.images,
-        figures.faults.len(),
-        figures.took.as_secs_f64()
-    );
-    for fault in figures.faults.iter().take(50) {
-        println!(
-            "  after {} operations, {:?} survived, {}:\n    {}",
-            fault.operations, fault.survival, fault.place, fault.what
-        );
-    }
 }
 
 fn kind(text: &str) -> Result<damage::Kind, String> {

@@ -101,8 +101,19 @@ impl Shown {
     }
 }
 
+/// Why nothing was looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no FUSE, or it is not allowed.
+    #[error("no disk can be mounted here: {0}")]
+    Mount(std::io::Error),
+    /// The server did not come to the end of its script, with a disk that is well.
+    #[error("the script broke off: {0}")]
+    Script(String),
+}
+
 /// Runs it. Fails where the disk cannot be mounted.
-pub fn run(plan: Plan) -> Result<Figures, std::io::Error> {
+fn run(plan: Plan) -> Result<Figures, std::io::Error> {
     let begun = Instant::now();
     let disk = Disk::new();
     let mount_point = tempfile::tempdir()?;
@@ -119,14 +130,41 @@ pub fn run(plan: Plan) -> Result<Figures, std::io::Error> {
     };
     let log = disk.log();
     drop(mounted);
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|panic| {
-        BROKEN.with(|broken| *broken.borrow_mut() = panic.to_string());
-    }));
     let mut figures = check_all(plan, &log, run.as_ref());
-    std::panic::set_hook(hook);
     figures.took = begun.elapsed();
     Ok(figures)
+}
+
+/// Runs many, some at the same time: while one server does its script, which is waiting for the most part, others are
+/// started on what their disks held. `tell` hears of each when it is over.
+pub fn run_all(plans: &[Plan], lanes: usize, tell: impl Fn(Plan, Result<Figures, RunError>) + Sync) {
+    listen_to_panics();
+    let next = AtomicUsize::new(0);
+    let told = Mutex::new(());
+    std::thread::scope(|scope| {
+        for _ in 0..lanes.clamp(1, plans.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
+                    let ran = match catch_unwind(AssertUnwindSafe(|| run(plan))) {
+                        Ok(ran) => ran.map_err(RunError::Mount),
+                        Err(_) => Err(RunError::Script(BROKEN.with(std::cell::RefCell::take))),
+                    };
+                    let _one_at_a_time = told.lock().unwrap();
+                    tell(plan, ran);
+                }
+            });
+        }
+    });
+}
+
+/// Panics are faults: what they say is kept for the thread that catches them.
+fn listen_to_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            BROKEN.with(|broken| *broken.borrow_mut() = panic.to_string());
+        }));
+    });
 }
 
 /// Every image once.
