@@ -32,6 +32,9 @@ pub struct Feed {
     derived: Option<Derived>,
 }
 
+/// Entries that are read before a derived stream begins, at most. Checkpoints are more frequent, and show.
+const DERIVED_FIRST_MAX: usize = 4_096;
+
 /// What a feed of the published view needs beside the journal.
 struct Derived {
     derivation: Derivation,
@@ -79,14 +82,11 @@ impl Database {
                     pending: None,
                     store: Arc::clone(store),
                 };
-                Ok(Feed {
-                    shared,
-                    partition,
-                    generation,
-                    entries: locate(&journal, &behind.position)?,
-                    held: None,
-                    derived: Some(derived),
-                })
+                let entries = locate(&journal, &behind.position)?;
+                let derived = Some(derived);
+                let mut feed = Feed { shared, partition, generation, entries, held: None, derived };
+                feed.derive_the_first()?;
+                Ok(feed)
             }
         }
     }
@@ -151,6 +151,22 @@ impl Feed {
             }
         }
         Ok((!gathered.is_empty()).then(|| gathered.freeze()))
+    }
+
+    /// That the next entry cannot be derived is an answer only before the stream begins: a copy that asks for it again and again
+    /// would hear of a broken stream each time, and never that it has to synchronize.
+    fn derive_the_first(&mut self) -> Result<(), FeedError> {
+        let visible = self.shared.visible();
+        for _ in 0..DERIVED_FIRST_MAX {
+            if self.derived.as_ref().is_none_or(|derived| derived.pending.is_some()) {
+                break;
+            }
+            let Some(entry) = self.next_visible(visible)? else { break };
+            if let Some(derived) = &mut self.derived {
+                derived.take(&entry)?;
+            }
+        }
+        Ok(())
     }
 
     fn next_visible(&mut self, visible: Timestamp) -> Result<Option<Entry>, FeedError> {
