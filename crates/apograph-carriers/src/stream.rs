@@ -33,7 +33,13 @@ impl StreamCarrier {
 impl StreamCarrier {
     /// The newest state of the source that is above what the copy shows.
     pub async fn snapshot(&self, view: View, above: Timestamp) -> Result<Snapshot, Refusal> {
-        let asked = SnapshotRequest { view, above };
+        let asked = SnapshotRequest { view, above, at: None };
+        self.client.snapshot(&self.database, &asked).await.map_err(|error| refusal_of(&error))
+    }
+
+    /// The state of the source at a time that the copy names.
+    pub async fn snapshot_as_of(&self, view: View, at: Timestamp) -> Result<Snapshot, Refusal> {
+        let asked = SnapshotRequest { view, above: Timestamp::ZERO, at: Some(at) };
         self.client.snapshot(&self.database, &asked).await.map_err(|error| refusal_of(&error))
     }
 

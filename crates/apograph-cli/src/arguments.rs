@@ -77,6 +77,7 @@ pub(crate) enum Command {
     Resume(commands::resume::Resume),
     Throttle(commands::throttle::Throttle),
     LagLimit(commands::lag_limit::LagLimit),
+    Hold(commands::hold::Hold),
     Promote(commands::promote::Promote),
     Switchover(commands::switchover::Switchover),
     Follow(commands::follow::Follow),

@@ -5,9 +5,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use apograph::database::part::GrowError;
+use apograph::error::Cause;
 use apograph_client::client::SecretError;
 use apograph_client::types::Problem;
 use apograph_client::{ClientError, format};
+use apograph_server::hold::{HoldError, RefusalKind};
 use serde::Serialize;
 
 use crate::arguments::OutputFormat;
@@ -60,6 +63,9 @@ pub(crate) enum Failure {
     /// A database of a data folder cannot be opened.
     #[error("the server does not run")]
     Open(#[source] Box<apograph_server::ServeError>),
+    /// A replica did not take partitions in.
+    #[error("nothing was taken in")]
+    Hold(#[source] Box<HoldError>),
     /// The import stopped; what arrived stays.
     #[error("the import stopped after {done} {what}; run it again to go on from there")]
     Import {
@@ -154,6 +160,7 @@ impl Failure {
             Failure::NotDurable { .. } => Kind::NotDurable,
             Failure::Usage(_) => Kind::Usage,
             Failure::Link { .. } => Kind::Refused,
+            Failure::Hold(error) => hold_kind(error),
             Failure::Client(error) => client_kind(error),
             Failure::Secret(_) | Failure::Local { .. } | Failure::OutputClosed => Kind::Local,
             Failure::Damaged { .. } | Failure::Open(_) => Kind::Damaged,
@@ -177,6 +184,7 @@ impl Failure {
             }
             Failure::Local { next, .. } => next.clone(),
             Failure::Import { source, .. } => source.next(),
+            Failure::Hold(error) => crate::commands::hold::next(error),
             Failure::Open(_) => Some(
                 "look closer with `apograph journal verify DIR`; a copy can be made anew, a primary restored from one"
                     .to_owned(),
@@ -274,6 +282,22 @@ impl Kind {
 impl From<format::uri::UriError> for Failure {
     fn from(error: format::uri::UriError) -> Failure {
         Failure::Usage(error.to_string())
+    }
+}
+
+fn hold_kind(error: &HoldError) -> Kind {
+    match error {
+        HoldError::Folder(_) | HoldError::Grow(GrowError::Folder(_) | GrowError::Sync(_)) => Kind::Local,
+        HoldError::Grow(GrowError::Open(error)) if error.comes_from() == Cause::Damage => Kind::Damaged,
+        HoldError::Grow(GrowError::Open(_)) => Kind::Local,
+        HoldError::Grow(_) => Kind::Refused,
+        HoldError::Source(refusal) => match refusal.kind {
+            RefusalKind::Denied => Kind::Denied,
+            RefusalKind::NoSuchDatabase => Kind::NotFound,
+            RefusalKind::SnapshotExpired => Kind::Refused,
+            _ => Kind::Unreachable,
+        },
+        HoldError::Cut(_) | HoldError::Transfer(_) => Kind::Unreachable,
     }
 }
 

@@ -54,6 +54,7 @@ fn every_verb_explains_itself() {
         "throttle",
         "lag-limit",
         "follow",
+        "hold",
         "orphans",
         "promote",
         "rollback",

@@ -4,8 +4,12 @@
 //! of the highest epoch among them, that hold the full view, count: what another one shows may be of a history that was
 //! cut off.
 
+mod succession;
+
 use apograph_format::{Epoch, PartitionId, Timestamp, View};
 use serde::Serialize;
+
+pub use succession::{Above, SetBlock, Succession, ToTakeIn, Unreachable, succession};
 
 use crate::types::{DatabaseStatus, Role};
 
@@ -29,6 +33,9 @@ pub struct Member {
     pub left_out: Option<String>,
     #[serde(skip)]
     view: View,
+    /// Why it cannot go on, if so.
+    #[serde(skip)]
+    stopped: Option<String>,
 }
 
 /// What the set has of a partition.
@@ -69,6 +76,7 @@ impl Member {
             partitions: status.partitions.iter().map(|of| of.partition).collect(),
             left_out: None,
             view: status.view,
+            stopped: status.stopped.clone(),
         }
     }
 }
@@ -112,7 +120,7 @@ pub fn together(mut members: Vec<Member>) -> Together {
 mod tests {
     use super::*;
 
-    fn member(url: &str, partitions: &[u16], visible: u64) -> Member {
+    pub(super) fn member(url: &str, partitions: &[u16], visible: u64) -> Member {
         Member {
             url: url.to_owned(),
             role: Role::Replica,
@@ -122,6 +130,7 @@ mod tests {
             partitions: partitions.iter().copied().map(PartitionId).collect(),
             left_out: None,
             view: View::Full,
+            stopped: None,
         }
     }
 

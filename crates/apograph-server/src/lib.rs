@@ -4,6 +4,7 @@
 //! ([`routes::decisions`]); every refusal is a problem with a stable code ([`problem::Code`]); every limit stands in
 //! [`limits`]. Several servers may run in one process: there is no global state.
 
+pub mod hold;
 pub mod limits;
 mod pace;
 pub mod problem;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use apograph_format::ServerKey;
 
 use crate::database::open::OpenError;
+use crate::database::part::finish_taking_in;
 use crate::database::{Database, DatabaseFile, Drive, Handshake};
 use crate::settings::ServerSettings;
 use crate::status::ServerIdentity;
@@ -177,7 +178,7 @@ impl Folder {
         };
         let path = self.database_path(name);
         let file = match DatabaseFile::read(&path)? {
-            Some(file) => file,
+            Some(file) => finish_taking_in(&path, file)?,
             None if settings.role == crate::Role::Primary => {
                 self.check_never_made(name)?;
                 let file = DatabaseFile::new_primary(self, settings)?;

@@ -38,7 +38,7 @@ pub struct DatabaseSettings {
     /// How many partitions a new database gets; copies take it from their source.
     #[serde(default = "one")]
     pub partitions: u16,
-    /// A replica that is new holds these partitions only, and never others; all of them when absent.
+    /// A replica that is new holds these partitions only; all of them when absent. More are taken in while it is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_partitions: Option<Vec<u16>>,
     /// Where a copy gets it from.

@@ -1,6 +1,7 @@
 //! Replicas that hold some of the partitions: what they show is, at every moment, what the primary showed of these
 //! partitions at that timestamp, whatever arrives when, and whatever stops in between.
 #![allow(
+    dead_code,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -167,7 +168,7 @@ fn a_part_is_nobodys_successor_and_says_so() {
 }
 
 #[test]
-fn what_is_held_never_changes() {
+fn a_setting_does_not_change_what_is_held() {
     let mut parts = Parts::start();
     parts.settle();
     let refused = |error: OpenError| match error {

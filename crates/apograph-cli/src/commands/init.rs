@@ -23,7 +23,7 @@ use crate::printer::Printer;
 A replica holds everything, a staging server what is published and nothing else; both take no edits. They need the URL
 of their source and a token for it: tokens/link-replica.token or tokens/link-staging.token of the source's folder.
 A replica with --held-partitions holds some of the partitions, and answers reads of others with where to go. It cannot
-become the primary.
+become the primary before it holds all of them (`apograph hold`).
 
 Examples:
   apograph init --dir primary --role primary
@@ -55,7 +55,7 @@ pub(crate) struct Init {
     /// How many journals the documents are spread over, for ever; a copy takes it from its source
     #[arg(long, value_name = "N")]
     partitions: Option<u16>,
-    /// A replica that holds these partitions only, such as 0,1: for ever; without it, all of them
+    /// A replica that holds these partitions only, such as 0,1, until `hold` takes in others; without it, all of them
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     held_partitions: Option<Vec<u16>>,
     /// Name of the server, for people; without it, its role

@@ -5,6 +5,7 @@ pub(crate) mod export;
 pub(crate) mod follow;
 pub(crate) mod get;
 pub(crate) mod history;
+pub(crate) mod hold;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod journal;
@@ -71,6 +72,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Resume(verb) => verb.run(&global).await,
         Command::Throttle(verb) => verb.run(&global).await,
         Command::LagLimit(verb) => verb.run(&global).await,
+        Command::Hold(verb) => verb.run(&global).await,
         Command::Promote(verb) => verb.run(&global).await,
         Command::Switchover(verb) => verb.run(&global).await,
         Command::Follow(verb) => verb.run(&global).await,

@@ -1,8 +1,11 @@
 //! `apograph promote`.
 
+use std::path::PathBuf;
+
 use apograph_client::types::{PromoteRequest, PromotionAnswer};
 use clap::Args;
 
+use super::together;
 use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -20,11 +23,15 @@ that has most.
 A new epoch begins. The old primary learns of it when it comes back: it stops taking writes and becomes a replica by
 itself, and what only it had stays in its folder. While the primary lives, `switchover` loses nothing; use that.
 
+Where only replicas of some partitions are left, --plan --with says what they have together, which of them goes on, and
+what that one takes in first (`apograph hold`).
+
 Needs a token of the role admin, and is told to the server of the replica. Exit status 3 if something stands against it,
 with --plan as well.
 
 Examples:
   apograph promote --plan --server http://127.0.0.1:7701
+  apograph promote --plan --server http://127.0.0.1:7703 --with http://127.0.0.1:7704
   apograph promote --server http://127.0.0.1:7701 --reason 'rack 4 lost power'")]
 pub(crate) struct Promote {
     /// Only say what it would mean
@@ -33,6 +40,13 @@ pub(crate) struct Promote {
     /// Also while the source answers, a later epoch is known (its writes are lost), or nobody knows this server
     #[arg(long, conflicts_with = "plan")]
     force: bool,
+    /// Another server of the same database: which of them to make whole and promote, where each holds some partitions. May be
+    /// given again
+    #[arg(long, value_name = "URL", requires = "plan", conflicts_with = "reason")]
+    with: Vec<String>,
+    /// File with the token for the others, one for each or one for all; without it, the same as for the first
+    #[arg(long, value_name = "FILE", requires = "with")]
+    with_token_file: Vec<PathBuf>,
     /// Why, for the journal
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -40,6 +54,9 @@ pub(crate) struct Promote {
 
 impl Promote {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
+        if !self.with.is_empty() {
+            return together::succeed(global, &self.with, &self.with_token_file).await;
+        }
         let request = PromoteRequest { plan: self.plan, force: self.force, reason: self.reason };
         let answer = global.client()?.promote(&global.database, &request).await?;
         Printer::new(global.output).value(&answer, in_words)?;

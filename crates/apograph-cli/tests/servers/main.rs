@@ -17,6 +17,7 @@ mod contents;
 mod durability;
 mod exact;
 mod failover;
+mod hold;
 mod killed;
 mod ndjson;
 mod operator;

@@ -193,13 +193,13 @@ fn parts_are_exact_and_say_where_the_rest_is() {
     assert_eq!(outcome(&primary, "editor", &put).0, Some(10));
     assert_eq!(outcome(&left, "admin", &["backup", "make", "x"]).0.map(|status| status != 0), Some(true));
 
-    // What is held never changes.
+    // A setting does not change what is held.
     left.stop();
     left.configure(|database| database["held_partitions"] = Value::from(&[0_u16, 1][..]));
     let mut serve = super::process::apograph();
     let refused = serve.arg("serve").arg("--dir").arg(&left.folder).output().unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && said.contains("never changes"), "{said}");
+    assert!(!refused.status.success() && said.contains("does not change which"), "{said}");
 }
 
 #[test]

@@ -120,6 +120,10 @@ pub struct SnapshotRequest {
     /// What the copy shows already: the snapshot has to be newer.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub above: Timestamp,
+    /// Exactly the state of this time, instead of the newest: for a copy that stands there with other partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub at: Option<Timestamp>,
 }
 
 /// How the last synchronization of a copy ended, and what it could not take (`GET /v1/databases/{db}/synchronization`).

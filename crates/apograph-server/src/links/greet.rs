@@ -19,7 +19,7 @@ use crate::limits::SOURCE_TIMEOUT;
 use crate::routes::shape;
 
 /// Speaks to the source. The token's file is read anew every time: whoever replaced it has nothing to restart.
-pub(super) fn client(folder: &Path, source: &SourceSettings) -> Result<Client, Refusal> {
+pub(crate) fn client(folder: &Path, source: &SourceSettings) -> Result<Client, Refusal> {
     let denied = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Denied, error.to_string());
     let secret = Secret::from_file(&folder.join(&source.token_file)).map_err(|error| denied(&error))?;
     client_of(&source.url, secret)
@@ -39,7 +39,7 @@ fn client_of(url: &str, secret: Secret) -> Result<Client, Refusal> {
 }
 
 /// Asks the source who it is.
-pub(super) async fn greet(client: &Client, database: &str, view: View) -> Result<types::Handshake, Refusal> {
+pub(crate) async fn greet(client: &Client, database: &str, view: View) -> Result<types::Handshake, Refusal> {
     match tokio::time::timeout(SOURCE_TIMEOUT, client.handshake(database, view)).await {
         Ok(answer) => answer.map_err(|error| refusal_of(&error)),
         Err(_) => Err(Refusal::new(RefusalKind::Unavailable, "the source did not answer in time")),
@@ -56,7 +56,7 @@ pub(crate) async fn who_is(url: &str, token: &str, database: &str, view: View) -
 }
 
 /// What the link decides by.
-pub(super) fn greeting(handshake: &types::Handshake) -> Greeting {
+pub(crate) fn greeting(handshake: &types::Handshake) -> Greeting {
     Greeting {
         offered: offered(handshake),
         database: handshake.database,
@@ -82,7 +82,7 @@ fn offered(handshake: &types::Handshake) -> Offered {
 }
 
 /// What a source says that does not fit what a copy is or holds, with the facts.
-pub(super) fn misfit(greeting: &Greeting, versions: &Versions, held: Option<&Held>) -> Option<String> {
+pub(crate) fn misfit(greeting: &Greeting, versions: &Versions, held: Option<&Held>) -> Option<String> {
     if versions::fits(versions, &greeting.offered).is_err() {
         return Some(format!("the source runs {}, this server {versions}", greeting.offered));
     }
@@ -118,7 +118,7 @@ pub(super) fn held(database: &Database) -> Held {
 }
 
 /// As the engine takes it; `None` if the source does not say who signs.
-pub(super) fn for_engine(handshake: types::Handshake) -> Option<Handshake> {
+pub(crate) fn for_engine(handshake: types::Handshake) -> Option<Handshake> {
     let identity = |identity: types::ServerIdentity| ServerIdentity {
         name: identity.name,
         key: identity.key,

@@ -7,7 +7,7 @@ mod acknowledge;
 mod board;
 mod control;
 mod follow;
-mod greet;
+pub(crate) mod greet;
 mod herald;
 mod order;
 mod report;

@@ -12,6 +12,9 @@ impl From<SnapshotError> for Refused {
             SnapshotError::NotNewer { visible, .. } => {
                 Code::NothingNewer.because(detail).with("visible", visible.0)
             }
+            SnapshotError::NotReached { visible, .. } => {
+                Code::NothingNewer.because(detail).with("visible", visible.0)
+            }
             SnapshotError::Expired { horizon, .. } => {
                 Code::SnapshotExpired.because(detail).with("horizon", horizon.0)
             }

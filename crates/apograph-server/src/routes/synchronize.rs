@@ -24,7 +24,7 @@ use crate::serve::patience::Patience;
 use crate::stream::{self, Lane};
 use crate::tokens::Principal;
 
-/// The newest state of this server, to be copied.
+/// The newest state of this server, or that of a time that the copy names, to be copied.
 pub(super) async fn snapshot(
     State(app): State<App>,
     Extension(principal): Extension<Principal>,
@@ -34,7 +34,11 @@ pub(super) async fn snapshot(
 ) -> Answer {
     let asked: SnapshotRequest = json::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
     let view = view_for(&principal, asked.view)?;
-    let snapshot = app.blocking(move || database.snapshot(view, asked.above)).await?;
+    let snapshot = move || match asked.at {
+        Some(at) => database.snapshot_as_of(view, at),
+        None => database.snapshot(view, asked.above),
+    };
+    let snapshot = app.blocking(snapshot).await?;
     Ok(Json(snapshot).into_response())
 }
 

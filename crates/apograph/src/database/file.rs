@@ -9,7 +9,7 @@ use apograph_store::TreeSettings;
 
 use super::Handshake;
 use super::open::OpenError;
-use super::part;
+use super::part::{self, TakingIn};
 use super::roles::{EpochStart, Handover, Promoting};
 use crate::Role;
 use crate::folder::{Folder, FolderError, disk, sync_name};
@@ -28,6 +28,12 @@ pub struct DatabaseFile {
     /// The partitions that are here; none stands for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Vec<PartitionId>>,
+    /// Of those, the ones that were not here at first: they were taken in later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grown: Vec<PartitionId>,
+    /// Partitions that are moved into this database; the next start finishes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taking_in: Option<TakingIn>,
     /// What this server is for it now. The settings only start it.
     pub role: Role,
     /// Keys of the hash trees this server keeps, in hex, by view.
@@ -78,6 +84,8 @@ impl DatabaseFile {
             id,
             partitions: Partitioning::new(settings.partitions)?,
             held: None,
+            grown: Vec::new(),
+            taking_in: None,
             role: Role::Primary,
             digest_keys: View::ALL.map(key).to_vec(),
             epoch: Epoch::FIRST,
@@ -104,6 +112,8 @@ impl DatabaseFile {
             id: handshake.database,
             partitions,
             held,
+            grown: Vec::new(),
+            taking_in: None,
             role,
             digest_keys: handshake.digest_keys.iter().filter(|(view, _)| holds(view)).cloned().collect(),
             primary: handshake.primary.clone(),

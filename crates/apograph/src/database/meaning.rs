@@ -68,6 +68,7 @@ impl SnapshotError {
                 RefusalKind::NoSuchDatabase
             }
             SnapshotError::NotNewer { .. }
+            | SnapshotError::NotReached { .. }
             | SnapshotError::Synchronizing
             | SnapshotError::Stopped { .. }
             | SnapshotError::Store(_)

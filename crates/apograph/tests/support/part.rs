@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use apograph::database::part::GrowError;
 use apograph::database::roles::Promote;
 use apograph::format::{Frame, Participants, PartitionId, Partitioning, Timestamp, Token, View};
 use apograph::read::{ExportQuery, Scope};
@@ -10,7 +11,7 @@ use apograph::settings::{DatabaseSettings, ServerSettings, SourceSettings};
 use apograph::{Database, Folder, OpenError, Role, Transaction};
 use bytes::BytesMut;
 
-use crate::support::synchronize::{Cost, begin_at, step};
+use crate::support::synchronize::{Cost, begin_at, resume, step};
 use crate::support::{assert_same, put, segments, snapshot, transaction, uri};
 
 pub const PARTITIONS: u16 = 3;
@@ -219,6 +220,37 @@ impl Parts {
         self.primary().promote(order).unwrap();
     }
 
+    /// The copy is stopped, and takes in these partitions of another, or all that this one has and it lacks. Killed after so
+    /// many questions; answers whether it was done before.
+    pub fn grow(
+        &mut self,
+        name: &str,
+        source: &str,
+        partitions: Option<&[u16]>,
+        questions: usize,
+    ) -> Result<bool, GrowError> {
+        self.close(name);
+        let folder = Folder::open(&self.path(name)).unwrap();
+        let there = self.copy(source);
+        let grown = grow(&folder, &there, partitions.map(held), questions);
+        match grown {
+            Ok(true) => {}
+            // What a process that was killed leaves is not what one that stops does.
+            Ok(false) => {
+                let (home, copy) = (self.path(name), self.path("copy"));
+                snapshot(&home, &copy);
+                drop(folder);
+                std::fs::remove_dir_all(&home).unwrap();
+                std::fs::rename(&copy, &home).unwrap();
+                return Ok(false);
+            }
+            Err(_) => {}
+        }
+        drop(folder);
+        self.open(name).unwrap();
+        grown
+    }
+
     pub fn export(&self, name: &str) -> Vec<String> {
         let copy = self.copy(name);
         export(&copy, copy.held_partitions(), copy.visible())
@@ -256,6 +288,40 @@ impl Parts {
             assert!(!is_held(segment) || *bytes == found[segment], "{name}: {segment} differs");
         }
     }
+}
+
+/// Everything comes, and is moved in; or so many questions were answered, and it is killed.
+pub fn grow(
+    folder: &Folder,
+    source: &Database,
+    partitions: Option<Participants>,
+    mut questions: usize,
+) -> Result<bool, GrowError> {
+    let handshake = source.handshake(View::Full).unwrap();
+    let Some(growth) = folder.grow("main", partitions, &handshake)? else { return Ok(true) };
+    if growth.is_there() {
+        growth.finish()?;
+        return Ok(true);
+    }
+    let marker = match growth.begun() {
+        Some(marker) => marker,
+        None => growth.begin(source.snapshot_as_of(View::Full, growth.at()).unwrap())?,
+    };
+    let (source, mut transfers) = resume(source, growth.beside(), &marker);
+    let mut cost = Cost::default();
+    loop {
+        if questions == 0 {
+            // Dropped, and not shut down: nothing is written out.
+            return Ok(false);
+        }
+        questions -= 1;
+        if !step(&source, &mut transfers, &mut cost) {
+            break;
+        }
+    }
+    drop(transfers);
+    growth.finish()?;
+    Ok(true)
 }
 
 fn export(database: &Database, partitions: Participants, at: Timestamp) -> Vec<String> {

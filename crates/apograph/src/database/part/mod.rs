@@ -1,10 +1,12 @@
 //! A replica that holds some of the partitions only.
 //!
-//! - Which ones is said by the settings when it first meets its source, and kept in `database.json`; it never changes.
+//! - Which ones is said by the settings when it first meets its source, and kept in `database.json`; more are taken in
+//!   while it is stopped ([`grow`]), none is given away.
 //! - Its journals and stores are those of its partitions, byte for byte those of the source; [`words`] tell it what it
 //!   cannot see: that nothing is missing before an entry whose predecessor is in a partition that is not here.
 //! - It may not hold the documents that name servers, so its source tells it whose epochs to believe ([`servers`]).
 
+mod grow;
 mod servers;
 mod words;
 
@@ -16,6 +18,8 @@ use crate::database::DatabaseFile;
 use crate::error::ReadError;
 use crate::settings::DatabaseSettings;
 
+pub(crate) use grow::finish_taking_in;
+pub use grow::{GrowError, Growth, Holds, TakingIn};
 pub use servers::SignedServers;
 pub(super) use servers::told;
 pub(super) use words::{Heard, Word, begin_at, read};
@@ -50,7 +54,7 @@ pub enum HeldError {
     },
     /// The settings say something else than the data folder holds.
     #[error(
-        "the settings say that this server holds {asked}, and the data folder holds {found}: which partitions a copy holds never changes; put the setting back, or make a new copy in an empty folder"
+        "the settings say that this server holds {asked}, and the data folder holds {found}: a setting does not change which partitions a copy holds; put it back, let `apograph hold` take others in, or make a new copy in an empty folder"
     )]
     Changed {
         /// What the settings say.
@@ -77,19 +81,26 @@ pub(super) fn held(
 
 /// Has the source what a new copy is to hold?
 pub(super) fn check_source(file: &DatabaseFile, there: Option<&Vec<PartitionId>>) -> Result<(), HeldError> {
-    let Some(there) = there else { return Ok(()) };
-    let there: Participants = there.iter().copied().collect();
+    let there = said(there, file.partitions);
     match there.covers(file.held()) {
         true => Ok(()),
         false => Err(HeldError::NotThere { there, asked: file.held() }),
     }
 }
 
+/// What a source says that it holds: all of them, if it says nothing.
+fn said(there: Option<&Vec<PartitionId>>, partitions: Partitioning) -> Participants {
+    let everyone = partitions.everyone();
+    there.map_or(everyone, |there| there.iter().copied().filter(|of| everyone.contains(*of)).collect())
+}
+
 /// Does the data folder hold what the settings say?
 pub(super) fn check(settings: &DatabaseSettings, file: &DatabaseFile) -> Result<(), HeldError> {
     let asked = held(settings, file.partitions)?;
     let asked = asked.map_or(file.partitions.everyone(), |held| held.into_iter().collect());
-    if asked == file.held() {
+    // What it held at first may still stand there.
+    let at_first = file.held().without(file.grown.iter().copied().collect());
+    if file.held().covers(asked) && asked.covers(at_first) {
         return Ok(());
     }
     let words = |held: Participants| match held == file.partitions.everyone() {

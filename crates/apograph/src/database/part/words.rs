@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use apograph_format::{PartitionId, Timestamp};
 use apograph_replication::order::Held;
 
+use super::TakingIn;
 use crate::Role;
 use crate::database::worker::{Command, Worker, chain};
 use crate::database::{Database, DatabaseFile};
-use crate::folder::FolderError;
+use crate::folder::{FolderError, disk, sync_name};
 use crate::sealed::{read_sealed, write_sealed};
 
 /// What the source said of a partition.
@@ -67,6 +68,20 @@ pub(in crate::database) fn read(database: &Path, name: &str, file: &DatabaseFile
         }
     }
     held
+}
+
+/// Partitions were taken in: everything of them is there up to then. Where all are held no words are needed.
+pub(super) fn take_in(database: &Path, file: &DatabaseFile, taking_in: &TakingIn) -> Result<(), FolderError> {
+    let path = path(database);
+    if file.held() == file.partitions.everyone() {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk(&path)(error)),
+            _ => sync_name(&path).map_err(disk(&path)),
+        };
+    }
+    let mut words = read(database, &database.display().to_string(), file).words;
+    words.extend(taking_in.partitions.iter().map(|partition| (*partition, taking_in.at)));
+    write(database, &words)
 }
 
 /// A snapshot takes the place of everything: all of it is there, and nothing that was said before counts.

@@ -8,6 +8,7 @@
 //!   journals begin anew at the source's positions, and readers see the new state. A crash on the way is finished by the
 //!   next start ([`install`]).
 
+mod as_of;
 mod copy;
 mod install;
 mod log;
@@ -44,6 +45,14 @@ pub enum SnapshotError {
     NotNewer {
         /// What the copy asked to be above.
         above: Timestamp,
+        /// What the source has.
+        visible: Timestamp,
+    },
+    /// The source does not show what the copy asked for.
+    #[error("the state at {at} was asked for, and the source has only come to {visible}")]
+    NotReached {
+        /// What was asked for.
+        at: Timestamp,
         /// What the source has.
         visible: Timestamp,
     },

@@ -104,15 +104,15 @@ struct Taken {
 }
 
 /// Where a partition was at a timestamp.
-struct Place {
-    partition: PartitionId,
+pub(super) struct Place {
+    pub(super) partition: PartitionId,
     /// The last entry of this server's journal then.
-    here: Position,
+    pub(super) here: Position,
     /// In a derived journal: the source entry it stands for.
-    source: Option<Position>,
-    last_published: Timestamp,
+    pub(super) source: Option<Position>,
+    pub(super) last_published: Timestamp,
     /// Bytes of journal up to there.
-    appended: u64,
+    pub(super) appended: u64,
 }
 
 impl Database {
@@ -138,7 +138,7 @@ impl Database {
         Ok(Snapshot { at, reads_at, view, partitions })
     }
 
-    fn snapshot_partition(
+    pub(super) fn snapshot_partition(
         &self,
         place: Place,
         view: View,
@@ -307,7 +307,7 @@ fn derived_beginning(
 
 impl Shared {
     /// Can the snapshot still be read? Then it is held for a while longer.
-    fn check_snapshot(&self, at: Timestamp) -> Result<(), SnapshotError> {
+    pub(super) fn check_snapshot(&self, at: Timestamp) -> Result<(), SnapshotError> {
         let horizon = self.stores.iter().map(|store| store.horizon()).max().unwrap_or_default();
         if at < horizon || at > self.visible() {
             return Err(SnapshotError::Expired { at, horizon });

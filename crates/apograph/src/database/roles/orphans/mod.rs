@@ -269,7 +269,7 @@ impl Database {
     /// Journals that were put aside, and at which snapshot, oldest first.
     fn forks(&self) -> Result<Vec<(Timestamp, PartitionId, PathBuf)>, OrphanError> {
         let mut forks = Vec::new();
-        for partition in self.partitioning().all() {
+        for partition in self.held_partitions().iter() {
             let home = partition_home(&self.shared.path, partition);
             for entry in fs::read_dir(&home).map_err(disk(&home))? {
                 let path = entry.map_err(disk(&home))?.path();
