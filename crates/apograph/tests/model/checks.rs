@@ -66,9 +66,11 @@ fn check_version(
     expected: Option<&Saved>,
     uri: &Uri,
 ) {
+    // An equal version of another document keeps it where both are: a purge is one of a partition.
+    let partitioning = database.partitioning();
     let is_kept = |saved: &&Saved| {
-        let mut versions = now.documents.values().flat_map(|document| document.versions.values());
-        versions.any(|other| other.id == saved.id)
+        let beside = now.documents.iter().filter(|(other, _)| partitioning.of(other) == partitioning.of(uri));
+        beside.flat_map(|(_, document)| document.versions.values()).any(|other| other.id == saved.id)
     };
     match (found, expected) {
         (Ok(found), Some(expected)) => {
