@@ -595,6 +595,7 @@ impl OpenError {
             OpenError::Folder(FolderError::Disk { error, .. }) => Cause::of_io(error),
             OpenError::DigestKey { .. }
             | OpenError::Lost { .. }
+            | OpenError::LostStore { .. }
             | OpenError::Folder(FolderError::Damaged { .. }) => Cause::Damage,
             // A full disk stops recovery, too, and damages nothing.
             OpenError::Recovery { reason } => match Cause::of_reason(reason) {

@@ -9,6 +9,7 @@
 
 mod support;
 
+use apograph::OpenError;
 use apograph::format::{State, SyncScope, Timestamp, View};
 use apograph::read::Which;
 use apograph::sealed::{read_sealed, write_sealed};
@@ -392,6 +393,24 @@ fn what_a_snapshot_too_close_did_not_bring_the_next_one_brings() {
     let outcome = synchronize(&source, &copy, "out-of-window", &mut Cost::default());
     assert!(outcome.is_whole(), "{outcome:?}");
     servers.check_equal_one("replica");
+}
+
+/// The journal of a copy has what readers see, and not what a synchronization brought since.
+#[test]
+fn a_store_that_is_gone_while_a_copy_synchronizes_is_missed() {
+    for gone in ["store", "store/engine"] {
+        let mut servers = Servers::start(2);
+        servers.commit([put("/a", "one"), put("/b", "b")]);
+        servers.check_exact();
+        servers.commit([put("/a", "two"), put("/c", "c")]);
+        let (source, copy) = (servers.primary(), servers.database("replica"));
+        let (_, mut transfers) = begin(&source, &copy, "out-of-window", SyncScope::default());
+        step(&source, &mut transfers, &mut Cost::default());
+        drop((transfers, copy, source));
+        let store = servers.path("replica").join("databases/main/partitions/001").join(gone);
+        let opened = servers.tamper("replica", |_| std::fs::remove_dir_all(&store).unwrap());
+        assert!(matches!(opened, Err(OpenError::LostStore { .. })), "{gone}: {opened:?}");
+    }
 }
 
 /// The checkpoint of a snapshot may be ahead of the clock. What is committed next follows it at once.

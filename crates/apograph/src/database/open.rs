@@ -95,6 +95,16 @@ pub enum OpenError {
         /// Where its journal was.
         path: PathBuf,
     },
+    /// The store of a partition was there, and is not, and its journal does not have what a synchronization brought.
+    #[error(
+        "partition {partition} is lost: {} is not there, and a synchronization that was begun is not over; make this server a new copy", path.display()
+    )]
+    LostStore {
+        /// Which.
+        partition: PartitionId,
+        /// Where its store was.
+        path: PathBuf,
+    },
     /// A synchronization that was begun cannot be taken up again.
     #[error("a synchronization that was begun cannot be taken up: {0}")]
     Synchronize(#[from] SyncError),
@@ -127,6 +137,9 @@ impl Database {
         let mut marker = SyncMarker::read(path)?;
         if file.complete && !is_installing(marker.as_ref()) {
             find_lost(path, &file)?;
+        }
+        if file.complete && marker.is_some() {
+            find_lost_stores(path, &file)?;
         }
         prepare_spool(path)?;
         let stores = open_stores(path, &file, settings)?;
@@ -235,6 +248,18 @@ fn find_lost(path: &Path, file: &DatabaseFile) -> Result<(), OpenError> {
         let mut entries = fs::read_dir(&journal).into_iter().flatten().flatten();
         if !entries.any(is_segment) {
             return Err(OpenError::Lost { partition, path: journal });
+        }
+    }
+    Ok(())
+}
+
+/// A store is made again from its journal, but not what a synchronization brought: the log of that has only what no flush
+/// had yet.
+fn find_lost_stores(path: &Path, file: &DatabaseFile) -> Result<(), OpenError> {
+    for partition in file.held().iter() {
+        let store = partition_home(path, partition).join("store/engine");
+        if !store.exists() {
+            return Err(OpenError::LostStore { partition, path: store });
         }
     }
     Ok(())
