@@ -9,10 +9,7 @@ impl From<SnapshotError> for Refused {
     fn from(error: SnapshotError) -> Refused {
         let detail = error.to_string();
         match error {
-            SnapshotError::NotNewer { visible, .. } => {
-                Code::NothingNewer.because(detail).with("visible", visible.0)
-            }
-            SnapshotError::NotReached { visible, .. } => {
+            SnapshotError::NotNewer { visible, .. } | SnapshotError::NotReached { visible, .. } => {
                 Code::NothingNewer.because(detail).with("visible", visible.0)
             }
             SnapshotError::Expired { horizon, .. } => {
