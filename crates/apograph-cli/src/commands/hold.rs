@@ -98,6 +98,9 @@ pub(crate) fn next(error: &HoldError) -> Option<String> {
             HoldError::Source(refusal) if refusal.kind == RefusalKind::SnapshotExpired => {
                 "the source does not remember what this replica shows: take it from another, or let this one follow the source's primary first"
             }
+            HoldError::Source(refusal) if refusal.kind == RefusalKind::Denied => {
+                "--source-token-file needs a token of the role link-replica of that very server: tokens/link-replica.token of its folder"
+            }
             HoldError::Cut(_) | HoldError::Source(_) | HoldError::Transfer(_) => {
                 "the same command goes on where it was; `apograph status --server URL` shows the source"
             }

@@ -135,7 +135,7 @@ fn succession_in_words(plan: &Succession) -> String {
         if !plan.take_in.is_empty() {
             text.push_str("    then     apograph serve --dir ITS-FOLDER\n");
         }
-        text.push_str(&format!("    then     apograph promote --server {target}\n"));
+        text.push_str(&format!("    then     apograph promote --server {target} --reason TEXT\n"));
         text.push_str(&format!("    others   apograph follow --source {target} --source-token-file FILE\n"));
     }
     for block in &plan.blocks {
