@@ -316,6 +316,12 @@ pub enum ReadError {
         /// The time asked for.
         asked: Timestamp,
     },
+    /// Before the first transaction.
+    #[error("nothing was there at {asked}: the database begins later")]
+    NothingYet {
+        /// The time asked for.
+        asked: Timestamp,
+    },
     /// Not reached yet.
     #[error("{asked} lies ahead of the visible timestamp {visible}")]
     Ahead {

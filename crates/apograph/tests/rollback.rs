@@ -454,3 +454,23 @@ fn history_that_is_gone_is_refused_and_not_taken_for_absence() {
     assert!(database.document(&uri("/a"), Which::Working, None).is_ok());
     database.shutdown();
 }
+
+/// A wrong year would send everything to the trash.
+#[test]
+fn a_time_before_the_first_transaction_is_refused() {
+    let mut servers = Servers::start(3);
+    let primary = servers.primary();
+    let first = commit(&primary, vec![put("/a", "first")]);
+    // A year too early.
+    let before = Timestamp(first.0 - 365 * 86_400_000_000);
+    let query = RollbackQuery { to: before, at: None, after: None };
+    let refused = primary.rollback_preview(query).map(|_| ());
+    assert!(matches!(refused, Err(ReadError::NothingYet { .. })), "{refused:?}");
+    let refused = primary.roll_back(RollbackRequest::new(before, "root"), |_| {});
+    assert!(matches!(refused, Err(RollbackError::Read(ReadError::NothingYet { .. }))), "{refused:?}");
+    // Nobody holds writes any more. An importer that went mad in a new database is taken back to where it began.
+    commit(&primary, vec![put("/b", "mad")]);
+    let done = primary.roll_back(RollbackRequest::new(first, "root"), |_| {}).unwrap();
+    assert_eq!((done.progress.documents, done.progress.trashed), (1, 1));
+    assert_eq!(primary.document(&uri("/a"), Which::Working, None).unwrap().version_ref.number, 1);
+}

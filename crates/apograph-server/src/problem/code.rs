@@ -64,6 +64,7 @@ codes! {
     Trashed = 410 "trashed" "The document is in the trash" "restore it first",
     Erased = 410 "erased" "The content was purged" "nothing can bring it back",
     BelowHorizon = 410 "below-horizon" "That history is gone" "ask for a later time",
+    NothingYet = 409 "nothing-yet" "The database was not there yet" "ask for a time behind its first transaction: the history of a document tells some",
     // What stands against it.
     ReadOnly = 409 "read-only" "This server does not take edits" "send edits to `primary_url`",
     VersionMismatch = 412 "version-mismatch" "The document changed meanwhile" "read it again and decide anew",

@@ -15,6 +15,7 @@ impl From<ReadError> for Refused {
             ReadError::BelowHorizon { horizon, .. } => {
                 Code::BelowHorizon.because(detail).with("horizon", horizon.0)
             }
+            ReadError::NothingYet { .. } => Code::NothingYet.because(detail),
             ReadError::Ahead { visible, .. } => Code::Ahead.because(detail).with("visible", visible.0),
             ReadError::Elsewhere { partition, held, url } => elsewhere(detail, partition, held, url),
             ReadError::NoSuchView { .. } => Code::NoSuchView.because(detail),

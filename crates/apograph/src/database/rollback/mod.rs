@@ -98,6 +98,10 @@ impl Database {
         self.read_at(Some(to))?;
         self.shared.pins.touch(to);
         let (at, to) = (self.read_at(at)?, self.read_at(Some(to))?);
+        // A wrong year would send everything to the trash.
+        if to < at && Merged::new(&self.shared.stores, "", None, to).next().transpose()?.is_none() {
+            return Err(ReadError::NothingYet { asked: to });
+        }
         let documents = Merged::new(&self.shared.stores, "", after.as_ref(), at);
         Ok(RollbackPreview { shared: Arc::clone(&self.shared), to, at, documents })
     }
