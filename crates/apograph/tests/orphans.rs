@@ -537,39 +537,6 @@ fn readers_never_see_a_mixture_of_two_histories() {
     assert!(seen.contains_key(&false) && seen.contains_key(&true), "both were seen: {seen:?}");
 }
 
-#[test]
-fn a_token_of_an_epoch_that_a_server_has_not_heard_of_is_waited_for() {
-    let mut servers = Servers::start(1);
-    let copy = servers.database("replica").handshake(apograph::format::View::Full).unwrap().server;
-    servers.primary().announce_copy(&copy, Role::Replica).unwrap();
-    servers.check_exact();
-    let (second, new) = (servers.database("second"), servers.database("replica"));
-    new.promote(Promote { reason: "dead".into(), ..Promote::default() }).unwrap();
-    let token = commit(&new, vec![put("/a", "x")]);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let wait = |token, timer| {
-        let at_most = std::time::Duration::from_secs(1);
-        runtime.block_on(second.wait_for(token, at_most, timer))
-    };
-    // Nobody here ever heard of it.
-    let early = wait(token, std::future::ready(())).unwrap_err();
-    assert!(matches!(early, apograph::error::WaitError::OtherHistory { .. }), "{early}");
-    // It comes while somebody waits.
-    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let over = async { drop(receiver.await) };
-            runtime.block_on(second.wait_for(token, std::time::Duration::from_secs(60), over))
-        });
-        servers.rearrange("replica", [("second", "replica")]);
-        servers.greet();
-        servers.follow();
-        waiting.join().unwrap().unwrap();
-    });
-    drop(sender);
-}
-
 /// Its part of the orphans was gone with it, and nothing said why they were not whole; a mark that was gone or altered was
 /// another one, or none.
 #[test]

@@ -163,6 +163,8 @@ impl Shared {
         change(&mut changed);
         changed.write(&self.path)?;
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = changed;
+        // What somebody waits for may be cut off now.
+        self.visible.send_modify(|_| {});
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use apograph_format::{Epoch, Token};
+use apograph_format::{Epoch, Timestamp, Token};
 
 use super::Database;
 use crate::error::{CommitError, WaitError};
@@ -60,7 +60,8 @@ impl Database {
         // what is visible here is a time of another history then.
         let mut visible = self.watch_visible();
         let is_here = || self.shared.file().is_before(token.epoch, token.timestamp, self.epoch());
-        let reached = visible.wait_for(|visible| *visible >= token.timestamp && is_here());
+        let is_decided = |visible: &Timestamp| is_cut() || (*visible >= token.timestamp && is_here());
+        let reached = visible.wait_for(is_decided);
         let mut reached = std::pin::pin!(reached);
         let mut timer = std::pin::pin!(timer);
         let is_there = std::future::poll_fn(|context| match reached.as_mut().poll(context) {
