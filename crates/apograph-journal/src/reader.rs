@@ -88,6 +88,16 @@ impl JournalReader {
         locate(&self.shared, from).map(|_| ())
     }
 
+    /// Bytes of the durable entries behind `from`. Costs what [`locate`](Self::locate) does.
+    pub fn bytes_behind(&self, from: &Position) -> Result<u64, LocateError> {
+        let walk = locate(&self.shared, from)?.walk;
+        let state = self.shared.state();
+        let first = state.slots.iter().position(|slot| Arc::ptr_eq(&slot.segment, &walk.segment));
+        let Some(first) = first else { return Err(LocateError::Gone { at: *from, start: state.start() }) };
+        let all: u64 = state.slots.range(first..).map(Slot::entry_bytes).sum();
+        Ok(all - (walk.place.offset - walk.segment.beginning().offset))
+    }
+
     /// Waits until the end lies beyond `sequence`, at most for `timeout`. Says whether it does.
     pub fn wait_beyond(&self, sequence: u64, timeout: Duration) -> bool {
         self.shared.wait(timeout, |state| state.end.sequence > sequence)

@@ -1,7 +1,7 @@
 //! Reading from a timestamp.
 
-use apograph_format::Timestamp;
-use apograph_journal::{Entries, JournalReader, Retention};
+use apograph_format::{Entry, Timestamp};
+use apograph_journal::{Entries, JournalReader, LocateError, Retention};
 
 use crate::support::{Chain, acknowledged_journal, create, open};
 
@@ -59,4 +59,32 @@ fn what_was_retired_is_not_found_and_not_replaced_by_what_is_left() {
         assert_eq!(first(&reader, header.timestamp.0), expected, "{}", header.sequence);
     }
     assert_eq!(reader.reaches_back_to(), entries[start as usize - 1].header().timestamp);
+}
+
+#[test]
+fn bytes_behind_a_position_are_those_of_the_entries_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries = acknowledged_journal(dir.path(), 12);
+    let mut journal = open(dir.path());
+    let reader = journal.reader();
+    assert!(reader.segments().len() > 2, "ends of segments are among the positions");
+    let beginning = reader.start();
+    let retention = Retention { bytes_max: 0, age_max: None, now: Timestamp(0), not_beyond: 5 };
+    for is_retired in [false, true] {
+        if is_retired {
+            journal.retire(&retention).unwrap();
+        }
+        let mut behind: u64 = entries.iter().map(|entry| entry.bytes().len() as u64).sum();
+        let positions = [beginning].into_iter().chain(entries.iter().map(Entry::position));
+        for (index, position) in positions.enumerate() {
+            let found = reader.bytes_behind(&position);
+            if position.sequence < reader.start().sequence {
+                assert!(matches!(found, Err(LocateError::Gone { .. })), "{index}: {found:?}");
+            } else {
+                assert_eq!(found.unwrap(), behind, "{index}");
+            }
+            behind -= entries.get(index).map_or(0, |entry| entry.bytes().len() as u64);
+        }
+        assert_eq!(behind, 0);
+    }
 }
