@@ -2,12 +2,14 @@
 //! copies are exact afterwards. And a primary that is killed is replaced.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use apograph_client::client::Match;
-use apograph_client::format::Uri;
-use apograph_client::types::{DocumentRequest, ReadQuery};
+use apograph_client::format::{Uri, View};
+use apograph_client::types::{DocumentRequest, EpochNotice, ReadQuery};
 use serde_json::Value;
 
 use super::exact::{check_copies, check_exports};
@@ -155,6 +157,45 @@ fn reports(source: &Server, copy: &Server) -> bool {
     links.as_array().unwrap().iter().any(|link| {
         link["direction"] == "out" && link["peer"]["name"] == copy.name && link["state"] == "following"
     })
+}
+
+/// Its link was told behind the answer: whoever was gone by then, because a disk was slow, left a replica that followed nobody.
+#[test]
+fn a_former_primary_follows_though_nobody_waited_for_its_answer() {
+    let root = tempfile::tempdir().unwrap();
+    let primary = Server::init(root.path(), "primary", "primary", None, 1);
+    let replica = Server::init(root.path(), "replica", "replica", Some((&primary, "link-replica")), 0);
+    for server in [&primary, &replica] {
+        server.start();
+        server.wait();
+    }
+    eventually("they know each other", || follows(&replica) && reports(&primary, &replica));
+    primary.kill();
+    json(&replica, &["promote", "--force", "--reason", "it was killed"]);
+    let handshake = block_on(replica.client("admin").handshake("main", View::Full)).unwrap();
+    let token = std::fs::read_to_string(replica.token("link-replica")).unwrap().trim().to_owned();
+    let notice = EpochNotice { server: handshake.server, epochs: handshake.epochs, token };
+    let notice = serde_json::to_string(&notice).unwrap();
+    // Nobody else tells it.
+    replica.kill();
+    primary.start();
+    primary.wait();
+    let token = std::fs::read_to_string(primary.token("link-replica")).unwrap();
+    let request = format!(
+        "POST /v1/databases/main/epoch HTTP/1.1\r\nhost: primary\r\nauthorization: Bearer {}\r\ncontent-type: \
+         application/json\r\ncontent-length: {}\r\n\r\n{notice}",
+        token.trim(),
+        notice.len()
+    );
+    eventually("it hears it", || {
+        let mut line = TcpStream::connect(("127.0.0.1", primary.port)).unwrap();
+        line.write_all(request.as_bytes()).unwrap();
+        drop(line);
+        role(&primary) == "replica"
+    });
+    replica.start();
+    replica.wait();
+    eventually("it follows", || follows(&primary));
 }
 
 #[test]

@@ -92,16 +92,16 @@ impl Takeover {
 /// Uses the right that the former primary gave.
 pub(super) async fn begin(app: &App, database: &Database, epochs: Vec<EpochStart>, handover: Handover) {
     let (name, from) = (database.name().to_owned(), database.primary().name);
-    let database = database.clone();
+    let (keeper, database) = (app.clone(), database.clone());
     let promoted = tokio::task::spawn_blocking(move || {
         database.learn(epochs)?;
         let reason = format!("switchover from {from}");
-        database.promote(Promote { reason, handover: Some(handover), ..Promote::default() })
+        let promoted = database.promote(Promote { reason, handover: Some(handover), ..Promote::default() });
+        promoted.inspect(|_| keeper.roles.changed())
     });
     match promoted.await {
         Ok(Ok(promoted)) => {
             tracing::info!(database = name, epoch = %promoted.epoch, "this server took over");
-            app.roles.changed();
         }
         Ok(Err(error)) => tracing::error!(database = name, %error, "this server could not take over"),
         Err(error) => tracing::error!(database = name, %error, "this server could not take over"),

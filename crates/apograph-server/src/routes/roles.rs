@@ -51,8 +51,10 @@ pub(super) async fn promote(
     }
     let reason = asked.reason.unwrap_or_else(|| "promoted by an administrator".to_owned());
     let order = Promote { reason, force: asked.force, handover: None };
-    let promoted = app.blocking(move || database.promote(order)).await?;
-    app.roles.changed();
+    let keeper = app.clone();
+    // Links hear of it though whoever asked is gone before it is done; so everywhere that roles change.
+    let promoted = move || database.promote(order).inspect(|_| keeper.roles.changed());
+    let promoted = app.blocking(promoted).await?;
     answer.promoted = true;
     answer.blocks = Vec::new();
     (answer.next_epoch, answer.base) = (promoted.epoch, promoted.base);
@@ -159,10 +161,11 @@ pub(super) async fn follow(
             return Err(RoleError::NotFenced.into());
         }
         links::follow(&keeper, &name, &asked.url, &asked.token).map_err(|error| failed(&error))?;
-        Ok(told.become_replica()?)
+        told.become_replica()?;
+        keeper.roles.changed();
+        Ok(())
     };
     app.blocking(change).await?;
-    app.roles.changed();
     Ok(Json(answer_of(&database)).into_response())
 }
 
@@ -184,13 +187,13 @@ pub(super) async fn epoch(
 ) -> Answer {
     let notice: EpochNotice = json::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
     let (keeper, told) = (app.clone(), database.clone());
-    let hear = move || -> Result<bool, Refused> {
+    let hear = move || -> Result<(), Refused> {
         told.learn(shape::engine_epochs(notice.epochs))?;
         let is_primary = told.primary().key == notice.server.key;
         let was_primary = told.fenced().is_some_and(|fenced| fenced.seen > fenced.epoch);
         let handed = told.handover().is_some();
         if !is_primary || !(was_primary || handed) {
-            return Ok(false);
+            return Ok(());
         }
         if let Some(url) = &notice.server.url {
             links::follow(&keeper, told.name(), url, &notice.token).map_err(|error| failed(&error))?;
@@ -199,10 +202,9 @@ pub(super) async fn epoch(
             told.become_replica()?;
         }
         told.confirm_handover(&notice.server.key)?;
-        Ok(true)
+        keeper.roles.changed();
+        Ok(())
     };
-    if app.blocking(hear).await? {
-        app.roles.changed();
-    }
+    app.blocking(hear).await?;
     Ok(Json(answer_of(&database)).into_response())
 }

@@ -219,14 +219,16 @@ async fn give(app: &App, database: &Database, asked: &HandoverRequest, given: Op
     let step_down = move || -> Result<Handover, Refused> {
         // First where to follow, then the role: a crash in between leaves a primary that has a note.
         links::follow(&keeper, stepping.name(), &url, &token).map_err(|error| failed(&error))?;
-        match given {
-            Some(given) => Ok(given),
-            None => Ok(stepping.step_down(server, reached)?),
-        }
+        let handover = match given {
+            Some(given) => given,
+            None => stepping.step_down(server, reached)?,
+        };
+        let stepped_down = Event::SteppedDown { epoch: handover.epoch, base: handover.base };
+        keeper.roles.on(stepping.name(), stepped_down);
+        keeper.roles.changed();
+        Ok(handover)
     };
     let handover = app.blocking(step_down).await?;
-    app.roles.on(database.name(), Event::SteppedDown { epoch: handover.epoch, base: handover.base });
-    app.roles.changed();
     let answer = HandoverAnswer {
         state: HandoverState::Given,
         positions: handover.positions.clone(),
