@@ -8,7 +8,7 @@ use super::{Checked, Event, SERVERS, World};
 use crate::os;
 
 /// Between chances.
-const CHANCE_US: u64 = 100_000;
+pub(super) const CHANCE_US: u64 = 100_000;
 /// Who is promoted: the only copy that the primary knows.
 const HEIR: usize = 1;
 

@@ -244,12 +244,23 @@ impl World {
         let greeted = match self.server(source).database() {
             None => Err((RefusalKind::Unavailable, "nobody answers".to_owned())),
             Some(database) => {
+                if self.asks_twice(host) {
+                    // One of the two answers goes nowhere.
+                    drop(os::as_host(source, || database.handshake(view)));
+                }
                 let handshake = os::as_host(source, || database.handshake(view));
                 handshake.map_err(|error| (error.refusal(), error.to_string()))
             }
         };
+        let greeted = greeted.map(|greeting| self.greeting_from(host, source, greeting));
         match self.way(source, host) {
-            Some(way) => self.after(way, Event::Greeted(host, number, Box::new(greeted))),
+            Some(mut way) => {
+                if let Some(late) = self.is_late(host) {
+                    self.no_answer(host, number);
+                    way += ANSWER_US + late;
+                }
+                self.after(way, Event::Greeted(host, number, Box::new(greeted)));
+            }
             None => self.no_answer(host, number),
         }
         Ok(())

@@ -7,6 +7,7 @@
 mod client;
 mod fault;
 mod link;
+mod network;
 mod plan;
 mod server;
 mod settle;
@@ -28,6 +29,7 @@ use crate::random::Random;
 use client::Client;
 use fault::Fault;
 use link::Greeted;
+use network::Into;
 pub use plan::Plan;
 use server::Server;
 use stream::{Arrival, Stream};
@@ -80,6 +82,37 @@ pub struct Figures {
     pub syncs: u64,
     /// From the last fault until all was equal, in the run's own time.
     pub settled_us: u64,
+    /// Of the faults, those that [`Mishap`] has names for.
+    pub mishaps: [u64; Mishap::ALL.len()],
+}
+
+/// Faults that are drawn apart from the others: what older seeds draw is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mishap {
+    /// A piece is garbled, comes twice or not at all.
+    Spoilt,
+    /// A question is heard twice.
+    AskedTwice,
+    /// An answer comes when nobody waits any more.
+    Late,
+    /// An answer is one of before.
+    Old,
+    /// A connection that ended looks open.
+    HalfOpen,
+    /// A reader is slow.
+    Narrow,
+}
+
+impl Mishap {
+    /// All of them, and what they are called.
+    pub const ALL: [(Mishap, &'static str); 6] = [
+        (Mishap::Spoilt, "pieces spoilt"),
+        (Mishap::AskedTwice, "asked twice"),
+        (Mishap::Late, "answered late"),
+        (Mishap::Old, "answered as before"),
+        (Mishap::HalfOpen, "half open"),
+        (Mishap::Narrow, "slow readers"),
+    ];
 }
 
 /// Something that is to happen.
@@ -102,6 +135,7 @@ enum Event {
     Answered(usize, u64, Answered),
     Read,
     Chance,
+    Mishap,
     Fault(Fault),
     Promote,
     Heal,
@@ -117,11 +151,15 @@ struct World {
     ways: Random,
     /// What goes wrong.
     chances: Random,
+    /// What goes wrong as well: drawn apart, so that what is added here leaves the rest as it was.
+    mishaps: Random,
     events: BTreeMap<(u64, u64), Event>,
     numbers: u64,
     servers: Vec<Server>,
     clients: Vec<Client>,
     streams: BTreeMap<u64, Stream>,
+    /// What becomes of what comes to each server.
+    into: [Into; SERVERS.len()],
     /// Nothing of the first comes to the second.
     cut: [[bool; SERVERS.len()]; SERVERS.len()],
     truth: Truth,
@@ -185,11 +223,13 @@ impl World {
             wants: random.fork(2),
             ways: random.fork(3),
             chances: random.fork(4),
+            mishaps: random.fork(6),
             events: BTreeMap::new(),
             numbers: 0,
             servers: servers.collect(),
             clients: (0..plan.clients).map(Client::new).collect(),
             streams: BTreeMap::new(),
+            into: Default::default(),
             cut: Default::default(),
             truth: Truth::default(),
             history: History::default(),
@@ -213,6 +253,7 @@ impl World {
         }
         self.after(50_000, Event::Read);
         self.after(100_000, Event::Chance);
+        self.after(100_000, Event::Mishap);
         self.at(self.plan.faults_until_us, Event::Heal);
         if let Some(at) = self.plan.faults.promote_at_us {
             self.at(at, Event::Promote);
@@ -255,6 +296,7 @@ impl World {
             Event::Answered(host, number, answered) => self.answered(host, number, answered),
             Event::Read => self.read_somewhere(),
             Event::Chance => self.take_chances(),
+            Event::Mishap => self.mishap(),
             Event::Fault(fault) => self.befall(fault),
             Event::Promote => self.promote(),
             Event::Heal => self.heal(),

@@ -25,6 +25,7 @@ impl World {
         let now = self.now();
         self.healed_us = Some(now);
         self.cut = Default::default();
+        self.heal_lines();
         for host in 0..SERVERS.len() {
             os::with(|os| {
                 let host = os.host(host);
