@@ -37,6 +37,10 @@ pub struct Host {
     pub failed: bool,
     /// Nothing can be written.
     pub is_full: bool,
+    /// How long its disk takes for a sync, and for another operation, microseconds: nothing, unless it is slow.
+    pub slow_us: (u64, u64),
+    /// Whoever works on it is at work until then: what a slow disk took is over for it alone.
+    pub busy_until_us: u64,
     /// How wrong its wall clock is, microseconds.
     pub skew_us: i64,
     /// Operations so far.
@@ -132,6 +136,7 @@ pub fn survive(host: usize, survival: Survival, seed: u64) -> io::Result<()> {
         (host.replay, host.next) = Replay::of(&image);
         (host.is_cut, host.cut_in, host.cut_at_sync_in) = (false, None, None);
         (host.fail_sync_in, host.failed) = (None, false);
+        host.busy_until_us = 0;
     });
     Ok(())
 }

@@ -17,6 +17,8 @@ const HEIR: usize = 1;
 pub(super) enum Fault {
     /// There is room on the disk again.
     Emptied(usize),
+    /// The disk is as fast as before.
+    Fast(usize),
     /// The line is whole again, both ways.
     Joined(usize, usize),
     /// A copy is promoted, whatever stands against it that may be forced.
@@ -118,6 +120,7 @@ impl World {
                 self.note_of(host, "has room on its disk");
                 os::with(|os| os.host(host).is_full = false);
             }
+            Fault::Fast(host) => self.is_fast(host),
             Fault::Joined(one, other) => {
                 self.note_of(one, &format!("is joined with {}", SERVERS[other].0));
                 self.cut[one][other] = false;

@@ -5,6 +5,7 @@
 //! dies.
 
 mod client;
+mod disks;
 mod fault;
 mod link;
 mod network;
@@ -101,17 +102,20 @@ pub enum Mishap {
     HalfOpen,
     /// A reader is slow.
     Narrow,
+    /// A disk is slow.
+    Slow,
 }
 
 impl Mishap {
     /// All of them, and what they are called.
-    pub const ALL: [(Mishap, &'static str); 6] = [
+    pub const ALL: [(Mishap, &'static str); 7] = [
         (Mishap::Spoilt, "pieces spoilt"),
         (Mishap::AskedTwice, "asked twice"),
         (Mishap::Late, "answered late"),
         (Mishap::Old, "answered as before"),
         (Mishap::HalfOpen, "half open"),
         (Mishap::Narrow, "slow readers"),
+        (Mishap::Slow, "slow disks"),
     ];
 }
 
@@ -136,6 +140,7 @@ enum Event {
     Read,
     Chance,
     Mishap,
+    Rested(usize, u64),
     Fault(Fault),
     Promote,
     Heal,
@@ -297,6 +302,7 @@ impl World {
             Event::Read => self.read_somewhere(),
             Event::Chance => self.take_chances(),
             Event::Mishap => self.mishap(),
+            Event::Rested(host, life) => self.if_alive(host, life, World::rested),
             Event::Fault(fault) => self.befall(fault),
             Event::Promote => self.promote(),
             Event::Heal => self.heal(),

@@ -213,6 +213,7 @@ impl World {
             return Ok(());
         }
         self.after(super::fault::CHANCE_US, Event::Mishap);
+        self.take_chances_of_disks()?;
         self.take_chances_of_lines()
     }
 }

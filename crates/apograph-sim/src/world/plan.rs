@@ -56,6 +56,8 @@ pub struct Faults {
     pub pause: u64,
     /// A wall clock jumps.
     pub clock: u64,
+    /// A disk is slow for a while.
+    pub slow: u64,
     /// A piece on its way is garbled.
     pub garbled: u64,
     /// A piece comes twice.
@@ -157,6 +159,7 @@ impl Faults {
             old: rate(150),
             half_open: rate(60),
             narrow: rate(60),
+            slow: rate(60),
             ..self
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct Server {
     pub(super) life: u64,
     /// It stands still until then.
     pub(super) paused_until_us: u64,
+    /// Somebody looks then whether its disk has done what it was asked.
+    pub(super) rests_us: u64,
 }
 
 /// A server that runs. Fields are dropped in this order.
@@ -47,7 +49,7 @@ pub(super) struct Up {
 
 impl Server {
     pub(super) fn new(host: usize, name: &'static str, role: Role, source: Option<usize>) -> Server {
-        Server { host, name, role, source, up: None, life: 0, paused_until_us: 0 }
+        Server { host, name, role, source, up: None, life: 0, paused_until_us: 0, rests_us: 0 }
     }
 
     pub(super) fn home(&self) -> PathBuf {
@@ -179,6 +181,7 @@ impl World {
     fn is_paused(&mut self, host: usize, event: fn(usize, u64) -> Event) -> bool {
         let server = self.server(host);
         let (until, life) = (server.paused_until_us, server.life);
+        let until = until.max(self.busy_until(host));
         let is_paused = until > self.now();
         if is_paused {
             self.at(until, event(host, life));
@@ -230,8 +233,10 @@ impl World {
             return Ok(());
         }
         self.witness(host)?;
-        self.answer_clients(host);
-        self.answer_streams(host);
+        if !self.is_at_work(host) {
+            self.answer_clients(host);
+            self.answer_streams(host);
+        }
         self.look_at_health(host)
     }
 
@@ -315,7 +320,7 @@ impl World {
         self.lose_clients(host);
         let server = self.server(host);
         server.life += 1;
-        server.paused_until_us = 0;
+        (server.paused_until_us, server.rests_us) = (0, 0);
         let up = server.up.take();
         os::as_host(host, || drop(up));
         os::survive(host, survival, seed).map_err(|error| format!("the disk of the simulation: {error}"))?;

@@ -31,6 +31,7 @@ impl World {
                 let host = os.host(host);
                 (host.cut_in, host.cut_at_sync_in) = (None, None);
                 (host.fail_sync_in, host.is_full) = (None, false);
+                (host.slow_us, host.busy_until_us) = ((0, 0), 0);
             });
             self.server(host).paused_until_us = now;
             if self.server(host).up.is_none() {

@@ -172,7 +172,7 @@ impl World {
         if self.link(host).is_none_or(|driver| driver.number != number) {
             return Ok(());
         }
-        let until = self.server(host).paused_until_us;
+        let until = self.server(host).paused_until_us.max(self.busy_until(host));
         if until > self.now() {
             self.at(until, Event::Answered(host, number, answered));
             return Ok(());
