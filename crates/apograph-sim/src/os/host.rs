@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{away, with};
-use crate::disk::survival::{Replay, Survival};
+use crate::disk::survival::{Image, Replay, Survival};
 use crate::disk::{Held, Node, Operation, ROOT};
 
 /// What the disk answers instead of doing what it is asked.
@@ -121,11 +121,19 @@ impl Host {
 /// The power of a host that nothing runs on any more is back: its disk is what survived. `seed` chooses where there is a
 /// choice.
 pub fn survive(host: usize, survival: Survival, seed: u64) -> io::Result<()> {
+    let image = with(|os| os.host(host).replay.image(survival, seed));
+    set_to(host, &image)
+}
+
+/// What the disk of a host shows now.
+pub fn shown(host: usize) -> Image {
+    with(|os| os.host(host).replay.image(Survival::Everything, 0))
+}
+
+/// The disk of a host that nothing runs on any more is this one.
+pub fn set_to(host: usize, image: &Image) -> io::Result<()> {
     let folder = with(|os| os.folder(host));
-    let image = with(|os| {
-        os.forget_files(host);
-        os.host(host).replay.image(survival, seed)
-    });
+    with(|os| os.forget_files(host));
     away(|| {
         std::fs::remove_dir_all(&folder)?;
         std::fs::create_dir(&folder)?;
@@ -133,7 +141,7 @@ pub fn survive(host: usize, survival: Survival, seed: u64) -> io::Result<()> {
     })?;
     with(|os| {
         let host = os.host(host);
-        (host.replay, host.next) = Replay::of(&image);
+        (host.replay, host.next) = Replay::of(image);
         (host.is_cut, host.cut_in, host.cut_at_sync_in) = (false, None, None);
         (host.fail_sync_in, host.failed) = (None, false);
         host.busy_until_us = 0;

@@ -1,5 +1,7 @@
 //! What disks do beside failing at once: they are slow.
 
+use apograph::Role;
+
 use super::fault::Fault;
 use super::{Checked, Event, Mishap, SERVERS, World};
 use crate::os;
@@ -11,6 +13,12 @@ impl World {
         for host in 0..SERVERS.len() {
             if self.comes(faults.slow) {
                 self.slow_down(host);
+            }
+            if self.comes(faults.set_back) && self.kept[host].is_none() && self.is_copy(host) {
+                self.note_of(host, "somebody keeps a copy of its disk");
+                self.kept[host] = Some(os::shown(host));
+                let until = self.mishaps.between(300_000, 12_000_000);
+                self.after(until, Event::Fault(Fault::SetBack(host)));
             }
         }
         Ok(())
@@ -32,6 +40,26 @@ impl World {
     pub(super) fn is_fast(&mut self, host: usize) {
         self.note_of(host, "has a fast disk again");
         os::with(|os| os.host(host).slow_us = (0, 0));
+    }
+
+    /// Does it run, and is there more of what it holds elsewhere?
+    fn is_copy(&mut self, host: usize) -> bool {
+        let role = self.server(host).database().map(|database| database.role());
+        host != self.acting && role.is_some_and(|role| role != Role::Primary)
+    }
+
+    /// Its disk is lost, and somebody puts an old copy in its place.
+    pub(super) fn set_back(&mut self, host: usize) -> Checked {
+        let Some(image) = self.kept[host].take().filter(|_| self.healed_us.is_none()) else { return Ok(()) };
+        if !self.is_copy(host) {
+            return Ok(());
+        }
+        self.befell(host, Mishap::SetBack, "is killed, and has the disk that somebody kept");
+        self.end(host)?;
+        os::set_to(host, &image).map_err(|error| format!("the disk of the simulation: {error}"))?;
+        let down = self.mishaps.between(50_000, 4_000_000);
+        self.after(down, Event::Start(host));
+        Ok(())
     }
 
     /// Until when a server waits for its disk.

@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Emptied(usize),
     /// The disk is as fast as before.
     Fast(usize),
+    /// The disk is what it was before.
+    SetBack(usize),
     /// The line is whole again, both ways.
     Joined(usize, usize),
     /// A copy is promoted, whatever stands against it that may be forced.
@@ -121,6 +123,7 @@ impl World {
                 os::with(|os| os.host(host).is_full = false);
             }
             Fault::Fast(host) => self.is_fast(host),
+            Fault::SetBack(host) => return self.set_back(host),
             Fault::Joined(one, other) => {
                 self.note_of(one, &format!("is joined with {}", SERVERS[other].0));
                 self.cut[one][other] = false;
@@ -200,6 +203,8 @@ impl World {
         }
         self.figures.promotions += 1;
         self.acting = host;
+        // What it was before it began this is never what it is again.
+        self.kept[host] = None;
         self.epoch = start.epoch;
         self.history.epoch(start.epoch, start.base, SERVERS[host].0);
         self.truth.begin(start);

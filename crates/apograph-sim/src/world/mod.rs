@@ -24,6 +24,7 @@ use apograph::format::Epoch;
 
 use crate::check::history::History;
 use crate::check::truth::Truth;
+use crate::disk::survival::Image;
 use crate::os;
 use crate::random::Random;
 
@@ -104,11 +105,13 @@ pub enum Mishap {
     Narrow,
     /// A disk is slow.
     Slow,
+    /// A disk is as it was before.
+    SetBack,
 }
 
 impl Mishap {
     /// All of them, and what they are called.
-    pub const ALL: [(Mishap, &'static str); 7] = [
+    pub const ALL: [(Mishap, &'static str); 8] = [
         (Mishap::Spoilt, "pieces spoilt"),
         (Mishap::AskedTwice, "asked twice"),
         (Mishap::Late, "answered late"),
@@ -116,6 +119,7 @@ impl Mishap {
         (Mishap::HalfOpen, "half open"),
         (Mishap::Narrow, "slow readers"),
         (Mishap::Slow, "slow disks"),
+        (Mishap::SetBack, "disks set back"),
     ];
 }
 
@@ -165,6 +169,8 @@ struct World {
     streams: BTreeMap<u64, Stream>,
     /// What becomes of what comes to each server.
     into: [Into; SERVERS.len()],
+    /// What the disks of copies were once.
+    kept: [Option<Image>; SERVERS.len()],
     /// Nothing of the first comes to the second.
     cut: [[bool; SERVERS.len()]; SERVERS.len()],
     truth: Truth,
@@ -235,6 +241,7 @@ impl World {
             clients: (0..plan.clients).map(Client::new).collect(),
             streams: BTreeMap::new(),
             into: Default::default(),
+            kept: Default::default(),
             cut: Default::default(),
             truth: Truth::default(),
             history: History::default(),

@@ -58,6 +58,8 @@ pub struct Faults {
     pub clock: u64,
     /// A disk is slow for a while.
     pub slow: u64,
+    /// The disk of a copy is set back to what it was a while before.
+    pub set_back: u64,
     /// A piece on its way is garbled.
     pub garbled: u64,
     /// A piece comes twice.
@@ -160,6 +162,7 @@ impl Faults {
             half_open: rate(60),
             narrow: rate(60),
             slow: rate(60),
+            set_back: rate(60),
             ..self
         }
     }

@@ -312,6 +312,15 @@ impl World {
             host,
             &format!("{}, {survival:?}", if is_power { "loses its power" } else { "is killed" }),
         );
+        self.end(host)?;
+        os::survive(host, survival, seed).map_err(|error| format!("the disk of the simulation: {error}"))?;
+        let down = if self.healed_us.is_some() { 1_000 } else { self.chances.between(50_000, 4_000_000) };
+        self.after(down, Event::Start(host));
+        Ok(())
+    }
+
+    /// Its process is gone.
+    pub(super) fn end(&mut self, host: usize) -> Checked {
         self.figures.crashes += 1;
         os::compare(host)?;
         // Nothing that is dropped now does anything to the disk.
@@ -323,9 +332,6 @@ impl World {
         (server.paused_until_us, server.rests_us) = (0, 0);
         let up = server.up.take();
         os::as_host(host, || drop(up));
-        os::survive(host, survival, seed).map_err(|error| format!("the disk of the simulation: {error}"))?;
-        let down = if self.healed_us.is_some() { 1_000 } else { self.chances.between(50_000, 4_000_000) };
-        self.after(down, Event::Start(host));
         Ok(())
     }
 
