@@ -30,11 +30,21 @@ pub enum Seeded {
     PurgeForgotten,
     /// A primary that heard of a later epoch goes on.
     FenceIgnored,
+    /// What arrives, or is read from a journal, is not compared with its checksums.
+    DamageTaken,
+    /// The same of what a synchronization brings.
+    AnswerDamageTaken,
+    /// A snapshot of before is taken for one of now.
+    OldSnapshotTaken,
+    /// The role is given to a server that has not everything.
+    RoleGivenEarly,
+    /// A table of a store is taken for what was written.
+    TableBelieved,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Seeded; 12] = [
+    pub const ALL: [Seeded; 17] = [
         Seeded::SyncLeftOut,
         Seeded::SyncFailureIgnored,
         Seeded::FolderSyncLeftOut,
@@ -47,6 +57,11 @@ impl Seeded {
         Seeded::DraftLeaked,
         Seeded::PurgeForgotten,
         Seeded::FenceIgnored,
+        Seeded::DamageTaken,
+        Seeded::AnswerDamageTaken,
+        Seeded::OldSnapshotTaken,
+        Seeded::RoleGivenEarly,
+        Seeded::TableBelieved,
     ];
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::synchronize::WantedDocument;
 use apograph_format::{
     Hash, Head, Leaf, Participants, PartitionId, Timestamp, TreeShape, Uri, VersionRef, View,
@@ -404,7 +405,7 @@ fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
         let found: Participants = found.into_iter().collect();
         return misfit(format!("it is of partitions {found}, this copy holds {}", shared.held));
     }
-    if snapshot.at <= shared.visible() {
+    if snapshot.at <= shared.visible() && !seeded::is(Seeded::OldSnapshotTaken) {
         return Err(SyncError::TooClose);
     }
     Ok(())
