@@ -149,6 +149,22 @@ pub fn set_to(host: usize, image: &Image) -> io::Result<()> {
     Ok(())
 }
 
+/// A byte of a file on the disk of a host is another one, and nobody wrote it.
+pub fn rot(host: usize, path: &Path, at: usize, byte: u8) -> io::Result<()> {
+    let (file, place) = with(|os| {
+        let file = os.folder(host).join(path);
+        let place = os.place(&file).and_then(|place| place.node);
+        (file, place)
+    });
+    let node = place.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    away(|| {
+        use std::os::unix::fs::FileExt;
+        std::fs::OpenOptions::new().write(true).open(&file)?.write_all_at(&[byte], at as u64)
+    })?;
+    with(|os| os.host(host).replay.rot(node, at as u64, Bytes::copy_from_slice(&[byte])));
+    Ok(())
+}
+
 /// Is what was written down what there is? If not, something changes files behind the back of the simulation.
 pub fn compare(host: usize) -> Result<(), String> {
     let folder = with(|os| os.folder(host));

@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::disk::Node;
 use crate::random::Random;
 
-pub use host::{Failure, Host, compare, set_to, shown, survive};
+pub use host::{Failure, Host, compare, rot, set_to, shown, survive};
 
 /// The first moment: microseconds since 1970.
 pub const BEGINNING_US: u64 = 1_800_000_000_000_000;

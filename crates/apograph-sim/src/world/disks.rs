@@ -14,6 +14,9 @@ impl World {
             if self.comes(faults.slow) {
                 self.slow_down(host);
             }
+            if self.comes(faults.rot) {
+                self.rot(host)?;
+            }
             if self.comes(faults.set_back) && self.kept[host].is_none() && self.is_copy(host) {
                 self.note_of(host, "somebody keeps a copy of its disk");
                 self.kept[host] = Some(os::shown(host));

@@ -10,13 +10,15 @@ mod fault;
 mod link;
 mod network;
 mod plan;
+mod rot;
 mod server;
 mod settle;
 mod stream;
+mod switchover;
 mod synchronize;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use apograph::Role;
@@ -35,6 +37,7 @@ use network::Into;
 pub use plan::Plan;
 use server::Server;
 use stream::{Arrival, Stream};
+use switchover::{Said, Switchover, Takeover};
 use synchronize::Answered;
 use trace::Trace;
 
@@ -107,11 +110,19 @@ pub enum Mishap {
     Slow,
     /// A disk is as it was before.
     SetBack,
+    /// Bits of a disk are others.
+    Rot,
+    /// What rotted was noticed.
+    Noticed,
+    /// A server begins anew, with an empty disk.
+    Anew,
+    /// A primary gave its role to another one.
+    Switched,
 }
 
 impl Mishap {
     /// All of them, and what they are called.
-    pub const ALL: [(Mishap, &'static str); 8] = [
+    pub const ALL: [(Mishap, &'static str); 12] = [
         (Mishap::Spoilt, "pieces spoilt"),
         (Mishap::AskedTwice, "asked twice"),
         (Mishap::Late, "answered late"),
@@ -120,6 +131,10 @@ impl Mishap {
         (Mishap::Narrow, "slow readers"),
         (Mishap::Slow, "slow disks"),
         (Mishap::SetBack, "disks set back"),
+        (Mishap::Rot, "files rotten"),
+        (Mishap::Noticed, "times rot was noticed"),
+        (Mishap::Anew, "copies anew"),
+        (Mishap::Switched, "switchovers"),
     ];
 }
 
@@ -145,6 +160,10 @@ enum Event {
     Chance,
     Mishap,
     Rested(usize, u64),
+    Give,
+    Take,
+    Asked(u64),
+    Said(u64, Said),
     Fault(Fault),
     Promote,
     Heal,
@@ -169,6 +188,11 @@ struct World {
     streams: BTreeMap<u64, Stream>,
     /// What becomes of what comes to each server.
     into: [Into; SERVERS.len()],
+    /// A primary that is to give its role away, and who is to take it.
+    switchover: Option<Switchover>,
+    takeover: Option<Takeover>,
+    /// Epochs that a primary gave to another one: nothing may be cut off by them.
+    given: BTreeSet<Epoch>,
     /// What the disks of copies were once.
     kept: [Option<Image>; SERVERS.len()],
     /// Nothing of the first comes to the second.
@@ -241,6 +265,9 @@ impl World {
             clients: (0..plan.clients).map(Client::new).collect(),
             streams: BTreeMap::new(),
             into: Default::default(),
+            switchover: None,
+            takeover: None,
+            given: BTreeSet::new(),
             kept: Default::default(),
             cut: Default::default(),
             truth: Truth::default(),
@@ -309,6 +336,10 @@ impl World {
             Event::Read => self.read_somewhere(),
             Event::Chance => self.take_chances(),
             Event::Mishap => self.mishap(),
+            Event::Give => self.give(),
+            Event::Take => self.take_over(),
+            Event::Asked(question) => self.asked(question),
+            Event::Said(question, said) => self.said(question, said),
             Event::Rested(host, life) => self.if_alive(host, life, World::rested),
             Event::Fault(fault) => self.befall(fault),
             Event::Promote => self.promote(),

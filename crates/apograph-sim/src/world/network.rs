@@ -214,6 +214,9 @@ impl World {
         }
         self.after(super::fault::CHANCE_US, Event::Mishap);
         self.take_chances_of_disks()?;
+        if self.comes(self.plan.faults.switch) {
+            self.switch_over()?;
+        }
         self.take_chances_of_lines()
     }
 }

@@ -60,6 +60,10 @@ pub struct Faults {
     pub slow: u64,
     /// The disk of a copy is set back to what it was a while before.
     pub set_back: u64,
+    /// Bits of a copy's disk are others.
+    pub rot: u64,
+    /// The primary is to give its role to another one.
+    pub switch: u64,
     /// A piece on its way is garbled.
     pub garbled: u64,
     /// A piece comes twice.
@@ -162,7 +166,9 @@ impl Faults {
             half_open: rate(60),
             narrow: rate(60),
             slow: rate(60),
-            set_back: rate(60),
+            set_back: rate(90),
+            rot: rate(200),
+            switch: rate(150),
             ..self
         }
     }
