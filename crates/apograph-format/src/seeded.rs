@@ -32,19 +32,11 @@ pub enum Seeded {
     FenceIgnored,
     /// What arrives, or is read from a journal, is not compared with its checksums.
     DamageTaken,
-    /// The same of what a synchronization brings.
-    AnswerDamageTaken,
-    /// A snapshot of before is taken for one of now.
-    OldSnapshotTaken,
-    /// The role is given to a server that has not everything.
-    RoleGivenEarly,
-    /// A table of a store is taken for what was written.
-    TableBelieved,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Seeded; 17] = [
+    pub const ALL: [Seeded; 13] = [
         Seeded::SyncLeftOut,
         Seeded::SyncFailureIgnored,
         Seeded::FolderSyncLeftOut,
@@ -58,10 +50,6 @@ impl Seeded {
         Seeded::PurgeForgotten,
         Seeded::FenceIgnored,
         Seeded::DamageTaken,
-        Seeded::AnswerDamageTaken,
-        Seeded::OldSnapshotTaken,
-        Seeded::RoleGivenEarly,
-        Seeded::TableBelieved,
     ];
 }
 

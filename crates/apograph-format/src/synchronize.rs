@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{FactsError, hash, hashes, optional_uri, refused, version_from_proto, version_to_proto};
 use crate::header::Fields;
-use crate::seeded::{self, Seeded};
 use crate::version::hash_bytes;
 use crate::{
     ContentFact, Digest, Hash, Head, Leaf, PartitionId, Payload, Position, Timestamp, Uri, VersionRef, View,
@@ -363,7 +362,7 @@ impl SyncFrame {
         }
         let whole = buffer.split_to(FRAME_HEADER_BYTES + length).freeze();
         let body = whole.slice(FRAME_HEADER_BYTES..);
-        if crc32c::crc32c(&body) != checksum && !seeded::is(Seeded::AnswerDamageTaken) {
+        if crc32c::crc32c(&body) != checksum {
             return Err(SyncFrameError::Checksum);
         }
         Ok(Some((SyncFrame::decode(body)?, whole)))

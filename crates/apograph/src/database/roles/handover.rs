@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use apograph_format::seeded::{self, Seeded};
 use apograph_format::{Position, Right, Timestamp};
 
 use super::super::worker::Worker;
@@ -101,9 +100,7 @@ impl Worker {
         if self.hold.as_ref().is_none_or(|hold| hold.by != Holder::Handover) {
             return Err(RoleError::NotHeld);
         }
-        if !seeded::is(Seeded::RoleGivenEarly) {
-            self.check_ends(reached, true)?;
-        }
+        self.check_ends(reached, true)?;
         if !self.shared.knows(&to.key) {
             return Err(RoleError::UnknownServer { name: to.name, key: to.key });
         }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use apograph_format::seeded::{self, Seeded};
 use apograph_format::synchronize::WantedDocument;
 use apograph_format::{
     Hash, Head, Leaf, Participants, PartitionId, Timestamp, TreeShape, Uri, VersionRef, View,
@@ -405,7 +404,7 @@ fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
         let found: Participants = found.into_iter().collect();
         return misfit(format!("it is of partitions {found}, this copy holds {}", shared.held));
     }
-    if snapshot.at <= shared.visible() && !seeded::is(Seeded::OldSnapshotTaken) {
+    if snapshot.at <= shared.visible() {
         return Err(SyncError::TooClose);
     }
     Ok(())
