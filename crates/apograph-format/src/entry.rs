@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::header::{EntryHeader, HEADER_BYTES, HeaderError};
 use crate::payload::{Payload, PayloadError};
+use crate::seeded::{self, Seeded};
 use crate::{Facts, FactsError, Hash, Position};
 
 /// One record of a journal, as its stored bytes. Cloning shares them.
@@ -106,7 +107,7 @@ impl Entry {
         }
         let entry = Entry { header, bytes: bytes.split_to(length) };
         let found = header.hash_with(&entry.facts_bytes());
-        if found != header.hash {
+        if found != header.hash && !seeded::is(Seeded::DamageTaken) {
             return Err(EntryError::Hash { sequence, expected: header.hash, found });
         }
         Ok(entry)

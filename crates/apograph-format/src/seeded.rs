@@ -30,11 +30,13 @@ pub enum Seeded {
     PurgeForgotten,
     /// A primary that heard of a later epoch goes on.
     FenceIgnored,
+    /// What arrives, or is read from a journal, is not compared with its checksums.
+    DamageTaken,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Seeded; 12] = [
+    pub const ALL: [Seeded; 13] = [
         Seeded::SyncLeftOut,
         Seeded::SyncFailureIgnored,
         Seeded::FolderSyncLeftOut,
@@ -47,6 +49,7 @@ impl Seeded {
         Seeded::DraftLeaked,
         Seeded::PurgeForgotten,
         Seeded::FenceIgnored,
+        Seeded::DamageTaken,
     ];
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::world::{self, Figures, Outcome, Plan};
+use crate::world::{self, Figures, Mishap, Outcome, Plan};
 
 thread_local! {
     /// What the last panic said, and where.
@@ -109,6 +109,9 @@ impl Summary {
         all.synchronizations += one.synchronizations;
         all.operations += one.operations;
         all.syncs += one.syncs;
+        for (all, one) in all.mishaps.iter_mut().zip(one.mishaps) {
+            *all += one;
+        }
         self.settled_us_max = self.settled_us_max.max(one.settled_us);
         if outcome.fault.is_some() {
             self.faults.insert(outcome.seed, outcome);
@@ -137,7 +140,9 @@ impl fmt::Display for Summary {
             self.settled_us_max / 1_000_000,
             self.faults.len(),
             self.took.as_secs_f64(),
-        )
+        )?;
+        let named = |(mishap, name): (Mishap, &str)| format!("{} {name}", of.mishaps[mishap as usize]);
+        write!(f, "; of the faults: {}", Mishap::ALL.map(named).join(", "))
     }
 }
 

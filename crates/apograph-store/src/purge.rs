@@ -110,11 +110,13 @@ impl Store {
     /// a file open, or a payload came again ahead of the transaction that names it. Calling again later finishes it.
     /// Idempotent.
     pub fn erase(&self, pending: &[PendingErasure]) -> Result<bool, StoreError> {
-        let at = self.progress().timestamp;
+        // What a synchronization brought is named above what readers see.
+        let (at, latest) = (self.progress().timestamp, self.latest());
         let mut is_awaited = false;
         let mut keys = Vec::new();
         for hash in pending.iter().flat_map(|erasure| &erasure.payloads) {
-            if self.is_named(hash, &BTreeSet::new(), at)? {
+            let none = BTreeSet::new();
+            if self.is_named(hash, &none, at)? || self.is_named(hash, &none, latest)? {
                 continue;
             }
             if self.ahead().files.contains(hash) {

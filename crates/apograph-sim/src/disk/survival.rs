@@ -58,7 +58,7 @@ pub struct Replay {
 }
 
 /// The files that a power cut left, and the folders, by path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     files: BTreeMap<PathBuf, (u32, Arc<Vec<u8>>)>,
     folders: BTreeSet<PathBuf>,
@@ -114,6 +114,12 @@ impl Replay {
         if self.pending.remove(&node).is_some() {
             self.lossy.insert(node);
         }
+    }
+
+    /// Bytes of a file are others, and nobody wrote them.
+    pub fn rot(&mut self, node: Node, offset: u64, bytes: Bytes) {
+        self.apply(&Operation::Write { node, offset, bytes });
+        self.apply(&Operation::Sync { node });
     }
 
     /// One more operation.
@@ -247,6 +253,11 @@ impl Image {
             hasher.update(&[1]);
         }
         *hasher.finalize().as_bytes()
+    }
+
+    /// Its files, and what they hold.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.files.iter().map(|(path, (_, bytes))| (path.as_path(), bytes.as_slice()))
     }
 
     /// Writes it into an empty folder of another disk.

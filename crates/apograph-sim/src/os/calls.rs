@@ -185,7 +185,10 @@ fn wrote(
     let done = call();
     if let Ok(written) = usize::try_from(done) {
         let at = offset(written);
-        simulated(|os| os.host(host).wrote(node, at, bytes.get(..written).unwrap_or_default()));
+        simulated(|os| {
+            os.host(host).wrote(node, at, bytes.get(..written).unwrap_or_default());
+            os.took(host, false);
+        });
     }
     done
 }
@@ -265,6 +268,7 @@ fn synced(file: c_int) -> Option<c_int> {
         let admitted = os.host(host).admit_sync(node);
         if admitted.is_ok() {
             os.host(host).did(&Operation::Sync { node });
+            os.took(host, true);
         }
         Some(admitted)
     });

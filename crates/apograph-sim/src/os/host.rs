@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{away, with};
-use crate::disk::survival::{Replay, Survival};
+use crate::disk::survival::{Image, Replay, Survival};
 use crate::disk::{Held, Node, Operation, ROOT};
 
 /// What the disk answers instead of doing what it is asked.
@@ -37,6 +37,10 @@ pub struct Host {
     pub failed: bool,
     /// Nothing can be written.
     pub is_full: bool,
+    /// How long its disk takes for a sync, and for another operation, microseconds: nothing, unless it is slow.
+    pub slow_us: (u64, u64),
+    /// Whoever works on it is at work until then: what a slow disk took is over for it alone.
+    pub busy_until_us: u64,
     /// How wrong its wall clock is, microseconds.
     pub skew_us: i64,
     /// Operations so far.
@@ -117,11 +121,19 @@ impl Host {
 /// The power of a host that nothing runs on any more is back: its disk is what survived. `seed` chooses where there is a
 /// choice.
 pub fn survive(host: usize, survival: Survival, seed: u64) -> io::Result<()> {
+    let image = with(|os| os.host(host).replay.image(survival, seed));
+    set_to(host, &image)
+}
+
+/// What the disk of a host shows now.
+pub fn shown(host: usize) -> Image {
+    with(|os| os.host(host).replay.image(Survival::Everything, 0))
+}
+
+/// The disk of a host that nothing runs on any more is this one.
+pub fn set_to(host: usize, image: &Image) -> io::Result<()> {
     let folder = with(|os| os.folder(host));
-    let image = with(|os| {
-        os.forget_files(host);
-        os.host(host).replay.image(survival, seed)
-    });
+    with(|os| os.forget_files(host));
     away(|| {
         std::fs::remove_dir_all(&folder)?;
         std::fs::create_dir(&folder)?;
@@ -129,10 +141,27 @@ pub fn survive(host: usize, survival: Survival, seed: u64) -> io::Result<()> {
     })?;
     with(|os| {
         let host = os.host(host);
-        (host.replay, host.next) = Replay::of(&image);
+        (host.replay, host.next) = Replay::of(image);
         (host.is_cut, host.cut_in, host.cut_at_sync_in) = (false, None, None);
         (host.fail_sync_in, host.failed) = (None, false);
+        host.busy_until_us = 0;
     });
+    Ok(())
+}
+
+/// A byte of a file on the disk of a host is another one, and nobody wrote it.
+pub fn rot(host: usize, path: &Path, at: usize, byte: u8) -> io::Result<()> {
+    let (file, place) = with(|os| {
+        let file = os.folder(host).join(path);
+        let place = os.place(&file).and_then(|place| place.node);
+        (file, place)
+    });
+    let node = place.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    away(|| {
+        use std::os::unix::fs::FileExt;
+        std::fs::OpenOptions::new().write(true).open(&file)?.write_all_at(&[byte], at as u64)
+    })?;
+    with(|os| os.host(host).replay.rot(node, at as u64, Bytes::copy_from_slice(&[byte])));
     Ok(())
 }
 

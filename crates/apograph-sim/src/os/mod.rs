@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::disk::Node;
 use crate::random::Random;
 
-pub use host::{Failure, Host, compare, survive};
+pub use host::{Failure, Host, compare, rot, set_to, shown, survive};
 
 /// The first moment: microseconds since 1970.
 pub const BEGINNING_US: u64 = 1_800_000_000_000_000;
@@ -144,7 +144,24 @@ impl Os {
     /// Time passes for those who look at it, so that whoever waits for it does not wait for ever.
     fn monotonic_us(&mut self) -> u64 {
         self.now_us += 1;
-        self.now_us
+        let Some(host) = self.current.and_then(|host| self.hosts.get_mut(host)) else { return self.now_us };
+        if host.busy_until_us <= self.now_us {
+            return self.now_us;
+        }
+        // It waited for its disk, and all others go on from where they are.
+        host.busy_until_us += 1;
+        host.busy_until_us
+    }
+
+    /// A disk did something; if it is slow, it took its time.
+    fn took(&mut self, host: usize, is_sync: bool) {
+        let now_us = self.now_us;
+        let Some(host) = self.hosts.get_mut(host) else { return };
+        let (of_sync, of_other) = host.slow_us;
+        let us = if is_sync { of_sync } else { of_other };
+        if us > 0 {
+            host.busy_until_us = host.busy_until_us.max(now_us) + us;
+        }
     }
 
     /// Where a path leads, if to a host's disk.

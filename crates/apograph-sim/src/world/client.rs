@@ -293,6 +293,11 @@ impl World {
             }
             let found = os::as_host(host, || database.head(&uri, Some(at)));
             let name = SERVERS[host].0;
+            if let (Err(error), true) = (&found, self.server(host).is_rotten) {
+                // No answer is no wrong answer.
+                self.noticed(host, &format!("cannot read {uri} at {at}: {error}"));
+                continue;
+            }
             let found = found.map_err(|error| format!("{name} cannot read {uri} at {at}: {error}"))?;
             let compared = if is_full {
                 self.truth.compare(&uri, at, found.as_ref())
@@ -303,6 +308,10 @@ impl World {
             compared.map_err(|error| format!("{name}, which shows {visible} of epoch {epoch}: {error}"))?;
             if is_full && found.is_some_and(|head| head.state != State::Purged && head.live.is_some()) {
                 let read = os::as_host(host, || database.document(&uri, Which::Live, Some(at)));
+                if let (Err(error), true) = (&read, self.server(host).is_rotten) {
+                    self.noticed(host, &format!("cannot read {uri} at {at}: {error}"));
+                    continue;
+                }
                 read.map_err(|error| format!("{name} cannot read {uri} at {at}: {error}"))?;
             }
             self.figures.reads += 1;

@@ -8,7 +8,7 @@ use super::{Checked, Event, SERVERS, World};
 use crate::os;
 
 /// Between chances.
-const CHANCE_US: u64 = 100_000;
+pub(super) const CHANCE_US: u64 = 100_000;
 /// Who is promoted: the only copy that the primary knows.
 const HEIR: usize = 1;
 
@@ -17,6 +17,12 @@ const HEIR: usize = 1;
 pub(super) enum Fault {
     /// There is room on the disk again.
     Emptied(usize),
+    /// The disk is as fast as before.
+    Fast(usize),
+    /// The disk is what it was before.
+    SetBack(usize),
+    /// A person looks for what rotted.
+    Scrubbed(usize),
     /// The line is whole again, both ways.
     Joined(usize, usize),
     /// A copy is promoted, whatever stands against it that may be forced.
@@ -118,6 +124,9 @@ impl World {
                 self.note_of(host, "has room on its disk");
                 os::with(|os| os.host(host).is_full = false);
             }
+            Fault::Fast(host) => self.is_fast(host),
+            Fault::SetBack(host) => return self.set_back(host),
+            Fault::Scrubbed(host) => return self.scrub(host),
             Fault::Joined(one, other) => {
                 self.note_of(one, &format!("is joined with {}", SERVERS[other].0));
                 self.cut[one][other] = false;
@@ -180,7 +189,7 @@ impl World {
         }
         if is_primary && !os::with(|os| os.host(HEIR).is_cut) {
             if let Some(start) = began {
-                self.began(HEIR, start);
+                self.began(HEIR, start)?;
             }
             self.roles_changed(HEIR);
         } else {
@@ -190,15 +199,26 @@ impl World {
     }
 
     /// An epoch began: from here on its primary's history is what happened.
-    pub(super) fn began(&mut self, host: usize, start: EpochStart) {
-        let Some(me) = self.server(host).up.as_ref().map(|up| up.folder.identity().key) else { return };
+    pub(super) fn began(&mut self, host: usize, start: EpochStart) -> Checked {
+        let Some(me) = self.server(host).up.as_ref().map(|up| up.folder.identity().key) else {
+            return Ok(());
+        };
         if self.acting == host || start.primary.key != me || start.epoch <= self.epoch {
-            return;
+            return Ok(());
+        }
+        if self.given.contains(&start.epoch) && start.base < self.truth.visible {
+            let (name, base, visible) = (SERVERS[host].0, start.base, self.truth.visible);
+            return Err(format!(
+                "{name} was given the role with everything up to {visible}, and begins at {base}"
+            ));
         }
         self.figures.promotions += 1;
         self.acting = host;
+        // What it was before it began this is never what it is again.
+        self.kept[host] = None;
         self.epoch = start.epoch;
         self.history.epoch(start.epoch, start.base, SERVERS[host].0);
         self.truth.begin(start);
+        Ok(())
     }
 }

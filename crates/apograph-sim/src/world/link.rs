@@ -128,11 +128,13 @@ impl World {
         if database.view() != View::Full {
             return Ok(());
         }
+        // It would wait until writes go on, and nothing else would happen meanwhile.
+        let is_held = self.is_switching(source);
         let newest = database.epochs().pop().filter(|start| start.epoch > Epoch::FIRST);
         let Some(me) = self.server(host).up.as_ref().map(|up| up.folder.identity()) else { return Ok(()) };
         let noted = os::as_host(source, || -> Result<(), RoleError> {
             told.learn(newest.into_iter().collect())?;
-            if is_following && told.check_writable().is_ok() {
+            if is_following && !is_held && told.check_writable().is_ok() {
                 told.announce_copy(&me, Role::Replica)?;
             }
             Ok(())
@@ -244,12 +246,23 @@ impl World {
         let greeted = match self.server(source).database() {
             None => Err((RefusalKind::Unavailable, "nobody answers".to_owned())),
             Some(database) => {
+                if self.asks_twice(host) {
+                    // One of the two answers goes nowhere.
+                    drop(os::as_host(source, || database.handshake(view)));
+                }
                 let handshake = os::as_host(source, || database.handshake(view));
                 handshake.map_err(|error| (error.refusal(), error.to_string()))
             }
         };
+        let greeted = greeted.map(|greeting| self.greeting_from(host, source, greeting));
         match self.way(source, host) {
-            Some(way) => self.after(way, Event::Greeted(host, number, Box::new(greeted))),
+            Some(mut way) => {
+                if let Some(late) = self.is_late(host) {
+                    self.no_answer(host, number);
+                    way += ANSWER_US + late;
+                }
+                self.after(way, Event::Greeted(host, number, Box::new(greeted)));
+            }
             None => self.no_answer(host, number),
         }
         Ok(())
@@ -269,6 +282,11 @@ impl World {
                 self.note_of(host, &format!("what the source says of epochs is not believed: {error}"));
             }
             self.look_around(host)?;
+            if self.is_given_to(host, handshake.handover.as_ref())
+                && let Some(handover) = handshake.handover.clone()
+            {
+                return self.use_handover(host, handover, handshake.epochs);
+            }
             self.happened(host, LinkEvent::Known(held(&database)), "")?;
         }
         let greeting = Greeting {
@@ -308,7 +326,7 @@ impl World {
                     let host = os.host(host);
                     host.is_cut || host.failed || host.is_full
                 });
-                if !is_failing {
+                if !is_failing && !self.server(host).is_rotten {
                     return Err(format!("a copy cannot begin: {error}"));
                 }
                 self.happened(host, LinkEvent::Halted(StopReason::Halted), &error.to_string())
@@ -343,6 +361,7 @@ impl World {
                 if is_primary && was_primary {
                     told.become_replica().map_err(|error| error.to_string())?;
                 }
+                told.confirm_handover(&me).map_err(|error| error.to_string())?;
                 Ok(is_primary && was_primary)
             });
             self.look_around(former)?;

@@ -5,16 +5,20 @@
 //! dies.
 
 mod client;
+mod disks;
 mod fault;
 mod link;
+mod network;
 mod plan;
+mod rot;
 mod server;
 mod settle;
 mod stream;
+mod switchover;
 mod synchronize;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use apograph::Role;
@@ -22,15 +26,18 @@ use apograph::format::Epoch;
 
 use crate::check::history::History;
 use crate::check::truth::Truth;
+use crate::disk::survival::Image;
 use crate::os;
 use crate::random::Random;
 
 use client::Client;
 use fault::Fault;
 use link::Greeted;
+use network::Into;
 pub use plan::Plan;
 use server::Server;
 use stream::{Arrival, Stream};
+use switchover::{Said, Switchover, Takeover};
 use synchronize::Answered;
 use trace::Trace;
 
@@ -80,6 +87,55 @@ pub struct Figures {
     pub syncs: u64,
     /// From the last fault until all was equal, in the run's own time.
     pub settled_us: u64,
+    /// Of the faults, those that [`Mishap`] has names for.
+    pub mishaps: [u64; Mishap::ALL.len()],
+}
+
+/// Faults that are drawn apart from the others: what older seeds draw is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mishap {
+    /// A piece is garbled, comes twice or not at all.
+    Spoilt,
+    /// A question is heard twice.
+    AskedTwice,
+    /// An answer comes when nobody waits any more.
+    Late,
+    /// An answer is one of before.
+    Old,
+    /// A connection that ended looks open.
+    HalfOpen,
+    /// A reader is slow.
+    Narrow,
+    /// A disk is slow.
+    Slow,
+    /// A disk is as it was before.
+    SetBack,
+    /// Bits of a disk are others.
+    Rot,
+    /// What rotted was noticed.
+    Noticed,
+    /// A server begins anew, with an empty disk.
+    Anew,
+    /// A primary gave its role to another one.
+    Switched,
+}
+
+impl Mishap {
+    /// All of them, and what they are called.
+    pub const ALL: [(Mishap, &'static str); 12] = [
+        (Mishap::Spoilt, "pieces spoilt"),
+        (Mishap::AskedTwice, "asked twice"),
+        (Mishap::Late, "answered late"),
+        (Mishap::Old, "answered as before"),
+        (Mishap::HalfOpen, "half open"),
+        (Mishap::Narrow, "slow readers"),
+        (Mishap::Slow, "slow disks"),
+        (Mishap::SetBack, "disks set back"),
+        (Mishap::Rot, "files rotten"),
+        (Mishap::Noticed, "times rot was noticed"),
+        (Mishap::Anew, "copies anew"),
+        (Mishap::Switched, "switchovers"),
+    ];
 }
 
 /// Something that is to happen.
@@ -102,6 +158,12 @@ enum Event {
     Answered(usize, u64, Answered),
     Read,
     Chance,
+    Mishap,
+    Rested(usize, u64),
+    Give,
+    Take,
+    Asked(u64),
+    Said(u64, Said),
     Fault(Fault),
     Promote,
     Heal,
@@ -117,11 +179,22 @@ struct World {
     ways: Random,
     /// What goes wrong.
     chances: Random,
+    /// What goes wrong as well: drawn apart, so that what is added here leaves the rest as it was.
+    mishaps: Random,
     events: BTreeMap<(u64, u64), Event>,
     numbers: u64,
     servers: Vec<Server>,
     clients: Vec<Client>,
     streams: BTreeMap<u64, Stream>,
+    /// What becomes of what comes to each server.
+    into: [Into; SERVERS.len()],
+    /// A primary that is to give its role away, and who is to take it.
+    switchover: Option<Switchover>,
+    takeover: Option<Takeover>,
+    /// Epochs that a primary gave to another one: nothing may be cut off by them.
+    given: BTreeSet<Epoch>,
+    /// What the disks of copies were once.
+    kept: [Option<Image>; SERVERS.len()],
     /// Nothing of the first comes to the second.
     cut: [[bool; SERVERS.len()]; SERVERS.len()],
     truth: Truth,
@@ -185,11 +258,17 @@ impl World {
             wants: random.fork(2),
             ways: random.fork(3),
             chances: random.fork(4),
+            mishaps: random.fork(6),
             events: BTreeMap::new(),
             numbers: 0,
             servers: servers.collect(),
             clients: (0..plan.clients).map(Client::new).collect(),
             streams: BTreeMap::new(),
+            into: Default::default(),
+            switchover: None,
+            takeover: None,
+            given: BTreeSet::new(),
+            kept: Default::default(),
             cut: Default::default(),
             truth: Truth::default(),
             history: History::default(),
@@ -213,6 +292,7 @@ impl World {
         }
         self.after(50_000, Event::Read);
         self.after(100_000, Event::Chance);
+        self.after(100_000, Event::Mishap);
         self.at(self.plan.faults_until_us, Event::Heal);
         if let Some(at) = self.plan.faults.promote_at_us {
             self.at(at, Event::Promote);
@@ -255,6 +335,12 @@ impl World {
             Event::Answered(host, number, answered) => self.answered(host, number, answered),
             Event::Read => self.read_somewhere(),
             Event::Chance => self.take_chances(),
+            Event::Mishap => self.mishap(),
+            Event::Give => self.give(),
+            Event::Take => self.take_over(),
+            Event::Asked(question) => self.asked(question),
+            Event::Said(question, said) => self.said(question, said),
+            Event::Rested(host, life) => self.if_alive(host, life, World::rested),
             Event::Fault(fault) => self.befall(fault),
             Event::Promote => self.promote(),
             Event::Heal => self.heal(),

@@ -56,6 +56,30 @@ pub struct Faults {
     pub pause: u64,
     /// A wall clock jumps.
     pub clock: u64,
+    /// A disk is slow for a while.
+    pub slow: u64,
+    /// The disk of a copy is set back to what it was a while before.
+    pub set_back: u64,
+    /// Bits of a copy's disk are others.
+    pub rot: u64,
+    /// The primary is to give its role to another one.
+    pub switch: u64,
+    /// A piece on its way is garbled.
+    pub garbled: u64,
+    /// A piece comes twice.
+    pub doubled: u64,
+    /// A piece does not come, and what is behind it does.
+    pub left_out: u64,
+    /// A question is heard twice.
+    pub asked_twice: u64,
+    /// An answer comes when nobody waits for it any more.
+    pub late: u64,
+    /// An answer is that to an earlier question.
+    pub old: u64,
+    /// A connection that ended looks open.
+    pub half_open: u64,
+    /// A reader is slow for a while.
+    pub narrow: u64,
     /// When a copy is promoted, if one is.
     pub promote_at_us: Option<u64>,
     /// What happens to the primary before.
@@ -99,7 +123,7 @@ impl Plan {
             faults_until_us,
             latency_us: *random.pick(&[300, 5_000, 60_000, 400_000]),
             work_us: *random.pick(&[50, 2_000, 30_000]),
-            faults: Faults::draw(&mut random, faults_until_us),
+            faults: Faults::draw(&mut random, faults_until_us).and_more(&mut Random::new(seed).fork(5)),
         }
     }
 }
@@ -124,5 +148,28 @@ impl Faults {
             faults.before = *random.pick(&[Before::Dies, Before::IsCutOff, Before::Nothing]);
         }
         faults
+    }
+
+    /// What is drawn apart from the rest. One run in five has nothing of it.
+    fn and_more(self, random: &mut Random) -> Faults {
+        if random.chance(200) {
+            return self;
+        }
+        let mut rate = |most: u64| if random.chance(300) { random.between(1, most) } else { 0 };
+        Faults {
+            garbled: rate(80),
+            doubled: rate(80),
+            left_out: rate(80),
+            asked_twice: rate(150),
+            late: rate(60),
+            old: rate(150),
+            half_open: rate(60),
+            narrow: rate(60),
+            slow: rate(60),
+            set_back: rate(90),
+            rot: rate(200),
+            switch: rate(150),
+            ..self
+        }
     }
 }

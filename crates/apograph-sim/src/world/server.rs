@@ -30,8 +30,12 @@ pub(super) struct Server {
     pub(super) up: Option<Up>,
     /// Grows whenever it dies: what was to happen to the one before does not.
     pub(super) life: u64,
+    /// Bits of its disk are others than those that it wrote.
+    pub(super) is_rotten: bool,
     /// It stands still until then.
     pub(super) paused_until_us: u64,
+    /// Somebody looks then whether its disk has done what it was asked.
+    pub(super) rests_us: u64,
 }
 
 /// A server that runs. Fields are dropped in this order.
@@ -47,7 +51,17 @@ pub(super) struct Up {
 
 impl Server {
     pub(super) fn new(host: usize, name: &'static str, role: Role, source: Option<usize>) -> Server {
-        Server { host, name, role, source, up: None, life: 0, paused_until_us: 0 }
+        Server {
+            host,
+            name,
+            role,
+            source,
+            up: None,
+            life: 0,
+            is_rotten: false,
+            paused_until_us: 0,
+            rests_us: 0,
+        }
     }
 
     pub(super) fn home(&self) -> PathBuf {
@@ -129,6 +143,10 @@ impl World {
                 // Whoever looks at it makes it start again.
                 self.die(host, true)
             }
+            Err(error) if self.server(host).is_rotten => {
+                self.noticed(host, &format!("does not start: {error}"));
+                self.begin_anew(host)
+            }
             Err(error) => Err(format!("{} does not start: {error}", self.server(host).name)),
         }
     }
@@ -144,7 +162,7 @@ impl World {
         // A promotion that a crash interrupted is finished by the next start.
         let began = database.filter(|_| role == Role::Primary).and_then(|database| database.epochs().pop());
         if let Some(start) = began.filter(|start| start.epoch > Epoch::FIRST) {
-            self.began(host, start);
+            self.began(host, start)?;
         }
         self.look_around(host)?;
         self.roles_changed(host);
@@ -179,6 +197,7 @@ impl World {
     fn is_paused(&mut self, host: usize, event: fn(usize, u64) -> Event) -> bool {
         let server = self.server(host);
         let (until, life) = (server.paused_until_us, server.life);
+        let until = until.max(self.busy_until(host));
         let is_paused = until > self.now();
         if is_paused {
             self.at(until, event(host, life));
@@ -230,8 +249,10 @@ impl World {
             return Ok(());
         }
         self.witness(host)?;
-        self.answer_clients(host);
-        self.answer_streams(host);
+        if !self.is_at_work(host) {
+            self.answer_clients(host);
+            self.answer_streams(host);
+        }
         self.look_at_health(host)
     }
 
@@ -240,6 +261,9 @@ impl World {
         let bad =
             |alarm: &&String| alarm.contains("differs from the primary") || alarm.contains("is damaged");
         if let Some(alarm) = database.alarms().iter().find(bad) {
+            if self.server(host).is_rotten {
+                return Ok(());
+            }
             return Err(format!("{}: {alarm}", self.server(host).name));
         }
         let now = self.now();
@@ -251,6 +275,11 @@ impl World {
         };
         let since = *up.stopped_since_us.get_or_insert(now);
         let failed = os::with(|os| os.host(host).failed);
+        if self.server(host).is_rotten && now - since > 1_000_000 {
+            // Another start may not read what is damaged; else it is refused, or the next look finds it.
+            self.noticed(host, &format!("stops: {reason}"));
+            return self.die(host, false);
+        }
         if failed {
             // The process ends when a sync failed. What the disk lost is lost when the power is.
             self.note_of(host, &format!("stops: {reason}"));
@@ -307,6 +336,15 @@ impl World {
             host,
             &format!("{}, {survival:?}", if is_power { "loses its power" } else { "is killed" }),
         );
+        self.end(host)?;
+        os::survive(host, survival, seed).map_err(|error| format!("the disk of the simulation: {error}"))?;
+        let down = if self.healed_us.is_some() { 1_000 } else { self.chances.between(50_000, 4_000_000) };
+        self.after(down, Event::Start(host));
+        Ok(())
+    }
+
+    /// Its process is gone.
+    pub(super) fn end(&mut self, host: usize) -> Checked {
         self.figures.crashes += 1;
         os::compare(host)?;
         // Nothing that is dropped now does anything to the disk.
@@ -315,12 +353,9 @@ impl World {
         self.lose_clients(host);
         let server = self.server(host);
         server.life += 1;
-        server.paused_until_us = 0;
+        (server.paused_until_us, server.rests_us) = (0, 0);
         let up = server.up.take();
         os::as_host(host, || drop(up));
-        os::survive(host, survival, seed).map_err(|error| format!("the disk of the simulation: {error}"))?;
-        let down = if self.healed_us.is_some() { 1_000 } else { self.chances.between(50_000, 4_000_000) };
-        self.after(down, Event::Start(host));
         Ok(())
     }
 

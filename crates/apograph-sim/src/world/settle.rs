@@ -25,17 +25,20 @@ impl World {
         let now = self.now();
         self.healed_us = Some(now);
         self.cut = Default::default();
+        self.heal_lines();
         for host in 0..SERVERS.len() {
             os::with(|os| {
                 let host = os.host(host);
                 (host.cut_in, host.cut_at_sync_in) = (None, None);
                 (host.fail_sync_in, host.is_full) = (None, false);
+                (host.slow_us, host.busy_until_us) = ((0, 0), 0);
             });
             self.server(host).paused_until_us = now;
             if self.server(host).up.is_none() {
                 self.after(100_000, Event::Start(host));
             }
         }
+        self.heal_rot()?;
         self.after(LOOK_US, Event::Settled);
         Ok(())
     }
@@ -49,9 +52,14 @@ impl World {
                 return Err(format!("not settled after {} s: {reason}", since / 1_000_000));
             }
             Err(_) => {
+                self.lose_patience(since)?;
                 self.after(LOOK_US, Event::Settled);
                 return Ok(false);
             }
+        }
+        if self.is_still_rotten()? {
+            self.after(LOOK_US, Event::Settled);
+            return Ok(false);
         }
         self.figures.settled_us = since;
         self.note("line", &format!("settled after {} s", since / 1_000_000));
@@ -190,7 +198,7 @@ fn read_all(folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> std::io::Re
 }
 
 /// Digests, exports, and journals of what both have.
-fn equal(primary: &Database, copy: &Database) -> Checked {
+pub(super) fn equal(primary: &Database, copy: &Database) -> Checked {
     let view = copy.view();
     let at = copy.visible();
     let digest = |of: &Database| of.digest_at(view, at).map(|found| (found.digest, found.documents));
@@ -203,8 +211,11 @@ fn equal(primary: &Database, copy: &Database) -> Checked {
         let export = of.export(view, Some(at)).map_err(|error| error.to_string())?;
         export.map(|line| line.map_err(|error| error.to_string())).collect()
     };
-    if lines(copy)? != lines(primary)? {
-        return Err(format!("exports differ as of {at}"));
+    let (here, there) = (lines(copy)?, lines(primary)?);
+    if here != there {
+        let differing = here.iter().zip(&there).find(|(here, there)| here != there);
+        let (lines, others) = (here.len(), there.len());
+        return Err(format!("exports differ as of {at}: {lines} lines and {others}, first {differing:?}"));
     }
     if view != View::Full {
         return Ok(());
@@ -221,7 +232,7 @@ fn equal(primary: &Database, copy: &Database) -> Checked {
 }
 
 /// The entries of a journal that are still there.
-fn journal(database: &Database, partition: PartitionId) -> Checked<BTreeMap<u64, Bytes>> {
+pub(super) fn journal(database: &Database, partition: PartitionId) -> Checked<BTreeMap<u64, Bytes>> {
     let status = database.status().map_err(|error| error.to_string())?;
     let start = status.partitions.iter().find(|found| found.partition == partition);
     let start = start.ok_or("no such partition")?.journal_start;

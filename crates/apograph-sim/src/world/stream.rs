@@ -43,6 +43,15 @@ pub(super) struct Stream {
     arrives_us: u64,
     buffer: BytesMut,
     taking: Option<Taking>,
+    /// Its reader is slow until then.
+    pub(super) slow_until_us: u64,
+}
+
+impl Stream {
+    /// The source's end is gone.
+    pub(super) fn leave_half_open(&mut self) {
+        self.there = None;
+    }
 }
 
 /// The source's end.
@@ -88,6 +97,7 @@ impl World {
                 arrives_us: 0,
                 buffer: BytesMut::new(),
                 taking: None,
+                slow_until_us: 0,
             };
             let id = self.number();
             self.streams.insert(id, stream);
@@ -172,10 +182,13 @@ impl World {
         while !bytes.is_empty() {
             let length = if self.ways.chance(300) { 1 + self.ways.index(bytes.len()) } else { bytes.len() };
             let piece = bytes.split_to(length.min(bytes.len()));
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.under_way += 1;
+            let Some(copy) = self.streams.get(&id).map(|stream| stream.copy) else { return };
+            for piece in self.spoilt_of_stream(copy, piece) {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.under_way += 1;
+                }
+                self.send(id, Arrival::Piece(piece));
             }
-            self.send(id, Arrival::Piece(piece));
         }
     }
 
@@ -185,8 +198,9 @@ impl World {
         let (source, copy) = (stream.source, stream.copy);
         let takes = self.way(source, copy).unwrap_or(AGAIN_US);
         let at = self.now() + takes;
+        let slowness = self.slowness(id);
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.arrives_us = stream.arrives_us.max(at);
+        stream.arrives_us = stream.arrives_us.max(at) + slowness;
         let at = stream.arrives_us;
         self.at(at, Event::Arrive(id, arrival));
     }

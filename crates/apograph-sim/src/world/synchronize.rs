@@ -1,7 +1,7 @@
 //! A synchronization here: the engine's own, question by question, over this world's lines.
 
 use apograph::Database;
-use apograph::format::{SyncQuestion, SyncScope, Timestamp};
+use apograph::format::{PartitionId, SyncQuestion, SyncScope, Timestamp};
 use apograph::synchronize::{
     Snapshot, SyncAnswer, SyncError, SyncMarker, SyncPhase, Transfer, TransferError,
 };
@@ -109,6 +109,18 @@ impl World {
         let Some(synchronizing) = self.link(host).and_then(|driver| driver.synchronizing.as_mut()) else {
             return Ok(());
         };
+        let is_first = synchronizing.answer.is_none();
+        let heard =
+            synchronizing.question.clone().zip(synchronizing.transfer.as_ref().map(Transfer::partition));
+        if let Some(database) = database.as_ref().filter(|_| is_first)
+            && self.asks_twice(host)
+        {
+            // One of the two answers goes nowhere.
+            answer_nobody(source, database, view, heard);
+        }
+        let Some(synchronizing) = self.link(host).and_then(|driver| driver.synchronizing.as_mut()) else {
+            return Ok(());
+        };
         let answered = match (&database, &mut synchronizing.answer) {
             (None, _) => Answered::Refused(RefusalKind::Unavailable, "nobody answers".to_owned()),
             (Some(_), Some((of, Some(answer)))) if *of == life => piece(source, answer),
@@ -136,8 +148,21 @@ impl World {
             drop(database);
             self.look_around(source)?;
         }
+        let answered = match answered {
+            Answered::Piece(Some(piece)) => Answered::Piece(Some(self.spoilt_of_answer(host, piece))),
+            Answered::Snapshot(snapshot) => {
+                Answered::Snapshot(Box::new(self.snapshot_from(host, source, *snapshot)))
+            }
+            answered => answered,
+        };
         match self.way(source, host) {
-            Some(way) => self.after(way, Event::Answered(host, number, answered)),
+            Some(mut way) => {
+                if let Some(late) = self.is_late(host) {
+                    self.after(ANSWER_US, Event::Answered(host, number, Answered::Silence));
+                    way += ANSWER_US + late;
+                }
+                self.after(way, Event::Answered(host, number, answered));
+            }
             None => self.after(ANSWER_US, Event::Answered(host, number, Answered::Silence)),
         }
         Ok(())
@@ -147,7 +172,7 @@ impl World {
         if self.link(host).is_none_or(|driver| driver.number != number) {
             return Ok(());
         }
-        let until = self.server(host).paused_until_us;
+        let until = self.server(host).paused_until_us.max(self.busy_until(host));
         if until > self.now() {
             self.at(until, Event::Answered(host, number, answered));
             return Ok(());
@@ -297,6 +322,23 @@ fn snapshot(
     match os::as_host(source, || database.snapshot(view, above)) {
         Ok(snapshot) => Answered::Snapshot(Box::new(snapshot)),
         Err(error) => Answered::Refused(error.refusal(), error.to_string()),
+    }
+}
+
+/// Answers, and nobody hears it.
+fn answer_nobody(
+    source: usize,
+    database: &Database,
+    view: (apograph::format::View, Timestamp),
+    question: Option<(SyncQuestion, PartitionId)>,
+) {
+    match question {
+        None => drop(snapshot(source, database, view)),
+        Some((question, partition)) => {
+            if let Ok(mut answer) = os::as_host(source, || database.answer(partition, question)) {
+                while matches!(piece(source, &mut answer), Answered::Piece(Some(_))) {}
+            }
+        }
     }
 }
 
