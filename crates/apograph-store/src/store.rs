@@ -184,14 +184,14 @@ impl Store {
         self.maintain_by(|engine| engine.maintain())
     }
 
-    /// The same, while nobody waits for it: merges take their time until `hurry` is set, or the writer would have to wait.
+    /// The same, while nobody waits for it: flushes and merges take their time until `hurry` is set, or the writer would have to wait.
     pub fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, StoreError> {
         self.maintain_by(|engine| engine.maintain_gently(hurry))
     }
 
     /// The part of it that the writer waits for first: makes durable what is in memory, if that is due.
-    pub fn flush_if_due(&self) -> Result<bool, StoreError> {
-        self.maintain_by(|engine| engine.flush_if_due())
+    pub fn flush_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, StoreError> {
+        self.maintain_by(|engine| engine.flush_gently(hurry))
     }
 
     fn maintain_by(

@@ -315,7 +315,8 @@ fn a_flush_that_is_due_needs_no_merge() {
     let folder = tempfile::tempdir().unwrap();
     let options = LsmOptions { memtable_bytes: 10_000, ..LsmOptions::default() };
     let engine = Lsm::open(folder.path(), &options).unwrap();
-    assert!(!engine.flush_if_due().unwrap());
+    let never = Arc::new(AtomicBool::new(false));
+    assert!(!engine.flush_gently(&never).unwrap());
     let mut at = 0;
     // More runs than a merge waits for.
     for flushes in 1..=6 {
@@ -323,9 +324,9 @@ fn a_flush_that_is_due_needs_no_merge() {
             at += 1;
             put(&engine, &format!("key-{at}"), &"x".repeat(100), at);
         }
-        assert!(engine.flush_if_due().unwrap(), "{flushes}");
+        assert!(engine.flush_gently(&never).unwrap(), "{flushes}");
         assert_eq!((engine.persisted(), engine.pressure()), (Some(at), Pressure::None));
-        assert!(!engine.flush_if_due().unwrap(), "nothing is due, and it merges nothing");
+        assert!(!engine.flush_gently(&never).unwrap(), "nothing is due, and it merges nothing");
     }
     assert!(engine.maintain().unwrap(), "the merge is due still");
 }
@@ -355,6 +356,51 @@ fn an_erasure_and_a_stop_do_not_wait_for_a_merge_that_takes_its_time() {
             stop.store(true, Ordering::Relaxed);
             merging.join().unwrap();
         });
+    }
+}
+
+/// Nor does a flush, for those who wait for one, for a stop, and for writers that fill the next memtable.
+#[test]
+fn nobody_waits_for_a_flush_that_takes_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LsmOptions { memtable_bytes: 1 << 20, flush_bytes_per_second: 1, ..LsmOptions::default() };
+    let engine = Lsm::open(folder.path(), &options).unwrap();
+    let mut at = 0;
+    for who in ["a flush", "an erasure", "a pin", "a stop", "a writer"] {
+        let mut fill = |percent: usize| {
+            for _ in 0..percent {
+                at += 1;
+                put(&engine, &format!("{at}"), &"x".repeat(11 << 10), at);
+            }
+            engine.pressure();
+            at
+        };
+        let last = fill(100);
+        let stop = Arc::new(AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let flushing = scope.spawn(|| engine.flush_gently(&stop).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(!flushing.is_finished(), "it takes its time");
+            assert!(
+                engine.get(Space::Documents, b"1", last).unwrap().is_some(),
+                "what is being written can be read"
+            );
+            match who {
+                "a flush" => engine.flush().unwrap(),
+                "an erasure" => drop(engine.erase(&[(Space::Documents, b"gone")]).unwrap()),
+                "a pin" => drop(engine.pin().unwrap()),
+                "a stop" => stop.store(true, Ordering::Relaxed),
+                _ => drop(fill(130)),
+            }
+            assert!(flushing.join().unwrap(), "{who}");
+        });
+        engine.flush().unwrap();
+        assert_eq!(engine.persisted(), Some(at), "{who}");
+    }
+    drop(engine);
+    let engine = Lsm::open(folder.path(), &options).unwrap();
+    for written in 1..=at {
+        assert!(engine.get(Space::Documents, written.to_string().as_bytes(), at).unwrap().is_some());
     }
 }
 

@@ -119,15 +119,17 @@ pub trait Engine: Send + Sync {
     /// `Io` (the process must stop) or `Damaged`.
     fn maintain(&self) -> Result<bool, EngineError>;
 
-    /// The part of it that writers wait for first: writes out what is in memory, if that is due.
+    /// The part of it that writers wait for first: writes out what is in memory, if that is due. It may take its time as long as
+    /// `hurry` is not set.
     ///
     /// # Errors
     /// Those of [`maintain`](Self::maintain).
-    fn flush_if_due(&self) -> Result<bool, EngineError> {
+    fn flush_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, EngineError> {
+        let _ = hurry;
         Ok(false)
     }
 
-    /// [`maintain`](Self::maintain) by a thread that nobody waits for, as long as `hurry` is not set: merges may take their time.
+    /// [`maintain`](Self::maintain) by a thread that nobody waits for, as long as `hurry` is not set: it may take its time.
     ///
     /// # Errors
     /// Those of [`maintain`](Self::maintain).

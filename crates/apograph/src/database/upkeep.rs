@@ -61,7 +61,7 @@ enum Duty {
 fn maintain(stores: &[Arc<Store>], duty: Duty, stop: &Arc<AtomicBool>) {
     let mut failing = vec![false; stores.len()];
     let step = |store: &Store| match duty {
-        Duty::Flush => store.flush_if_due(),
+        Duty::Flush => store.flush_gently(stop),
         Duty::All => store.maintain_gently(stop),
     };
     while !stop.load(Ordering::Acquire) {

@@ -61,6 +61,9 @@ const L0_RUNS_STOP: usize = 24;
 /// L0 runs at which merges no longer take their time: before the writer is slowed.
 const L0_RUNS_HURRY: usize = 8;
 
+/// Hundredths of a full memtable at which a flush no longer takes its time: before the writer is slowed.
+const MEMTABLE_PERCENT_HURRY: u64 = 125;
+
 /// The engine on disk. Dropping it flushes nothing.
 pub struct Lsm {
     documents: Tree,
@@ -68,6 +71,11 @@ pub struct Lsm {
     writer: Mutex<Writer>,
     /// Held while memtables are sealed and written to tables.
     flushing: Mutex<()>,
+    /// Somebody waits for the end of a flush.
+    flush_awaited: Arc<AtomicBool>,
+    flush_bytes_per_second: u64,
+    /// Whether memtables fill faster than they are written; as of the writer's last look.
+    filling: Arc<AtomicBool>,
     horizon: Arc<AtomicU64>,
     memtable_bytes: u64,
     merge_bytes_per_second: u64,
@@ -121,10 +129,13 @@ impl Lsm {
             bodies,
             writer: Mutex::new(Writer { last: persisted, dirty: false }),
             flushing: Mutex::new(()),
+            flush_awaited: Arc::default(),
+            flush_bytes_per_second: options.flush_bytes_per_second,
+            filling: Arc::default(),
             horizon,
             memtable_bytes: options.memtable_bytes,
             merge_bytes_per_second: options.merge_bytes_per_second,
-            pressed: Arc::new(AtomicBool::new(false)),
+            pressed: Arc::default(),
             opened_at: persisted,
             fingerprints,
             folder,
@@ -159,13 +170,14 @@ impl Lsm {
         bytes.saturating_mul(100) / self.memtable_bytes.max(1)
     }
 
-    /// One step of work. `pace` is asked for that of a merge.
-    fn maintain_at(&self, pace: impl Fn() -> Option<Pace>) -> Result<bool, EngineError> {
-        if self.flush_if_due()? {
+    /// One step of work; it takes its time, as long as nobody sets `hurry`, where there is one.
+    fn maintain_at(&self, hurry: Option<&Arc<AtomicBool>>) -> Result<bool, EngineError> {
+        if self.flush_if_due_at(hurry)? {
             return Ok(true);
         }
+        let pace = |hurry| Pace::new(self.merge_bytes_per_second).unless(hurry).unless(&self.pressed);
         for (tree, _) in self.trees() {
-            if tree.merge_step(pace())? {
+            if tree.merge_step(hurry.map(pace))? {
                 self.fingerprints.note(self.trees());
                 return Ok(true);
             }
@@ -173,10 +185,35 @@ impl Lsm {
         Ok(false)
     }
 
+    fn flush_if_due_at(&self, hurry: Option<&Arc<AtomicBool>>) -> Result<bool, EngineError> {
+        if self.memtable_percent() < 100 {
+            return Ok(false);
+        }
+        let Some(flushing) = try_lock(&self.flushing) else { return Ok(false) };
+        let pace = |hurry| {
+            let pace = Pace::new(self.flush_bytes_per_second).unless(hurry);
+            pace.unless(&self.filling).unless(&self.flush_awaited)
+        };
+        self.flush_locked(&flushing, hurry.map(pace))?;
+        Ok(true)
+    }
+
+    /// Keeps flushes away. One that goes on takes its time no more.
+    fn stop_flushing(&self) -> MutexGuard<'_, ()> {
+        self.flush_awaited.store(true, Ordering::Relaxed);
+        let flushing = lock(&self.flushing);
+        self.flush_awaited.store(false, Ordering::Relaxed);
+        flushing
+    }
+
     /// Seals all memtables at one version, then writes them out, bodies first.
-    fn flush_locked(&self, _flushing: &MutexGuard<'_, ()>) -> Result<(), EngineError> {
+    fn flush_locked(
+        &self,
+        _flushing: &MutexGuard<'_, ()>,
+        mut pace: Option<Pace>,
+    ) -> Result<(), EngineError> {
         self.seal();
-        self.trees().try_for_each(|(tree, _)| tree.flush())?;
+        self.trees().try_for_each(|(tree, _)| tree.flush(pace.as_mut()))?;
         self.fingerprints.note(self.trees());
         Ok(())
     }
@@ -242,7 +279,7 @@ impl Engine for Lsm {
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        self.flush_locked(&lock(&self.flushing))
+        self.flush_locked(&self.stop_flushing(), None)
     }
 
     fn horizon(&self) -> u64 {
@@ -257,20 +294,15 @@ impl Engine for Lsm {
     }
 
     fn maintain(&self) -> Result<bool, EngineError> {
-        self.maintain_at(|| None)
+        self.maintain_at(None)
     }
 
-    fn flush_if_due(&self) -> Result<bool, EngineError> {
-        if self.memtable_percent() < 100 {
-            return Ok(false);
-        }
-        let Some(flushing) = try_lock(&self.flushing) else { return Ok(false) };
-        self.flush_locked(&flushing)?;
-        Ok(true)
+    fn flush_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, EngineError> {
+        self.flush_if_due_at(Some(hurry))
     }
 
     fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, EngineError> {
-        self.maintain_at(|| Some(Pace::new(self.merge_bytes_per_second).unless(hurry).unless(&self.pressed)))
+        self.maintain_at(Some(hurry))
     }
 
     fn pressure(&self) -> Pressure {
@@ -278,6 +310,7 @@ impl Engine for Lsm {
         let percent = self.memtable_percent();
         // A full memtable is not helped by merges.
         self.pressed.store(runs >= L0_RUNS_HURRY, Ordering::Relaxed);
+        self.filling.store(percent >= MEMTABLE_PERCENT_HURRY, Ordering::Relaxed);
         if percent >= 200 || runs >= L0_RUNS_STOP {
             return Pressure::Stop;
         }
@@ -289,8 +322,8 @@ impl Engine for Lsm {
     }
 
     fn erase(&self, keys: &[(Space, &[u8])]) -> Result<Erased, EngineError> {
-        let flushing = lock(&self.flushing);
-        self.flush_locked(&flushing)?;
+        let flushing = self.stop_flushing();
+        self.flush_locked(&flushing, None)?;
         let mut erased = Erased::Done;
         for space in [Space::Documents, Space::Bodies] {
             let of_space = keys.iter().filter(|(s, _)| *s == space).map(|(_, key)| key.to_vec()).collect();
@@ -307,8 +340,8 @@ impl Engine for Lsm {
     }
 
     fn pin(&self) -> Result<Option<Pinned>, EngineError> {
-        let flushing = lock(&self.flushing);
-        self.flush_locked(&flushing)?;
+        let flushing = self.stop_flushing();
+        self.flush_locked(&flushing, None)?;
         let header =
             PinnedFile { name: "header".into(), bytes: PinnedBytes::Here(self.folder.header_bytes()) };
         let mut pinned = Pinned { version: None, files: vec![header], _tables: Vec::new() };

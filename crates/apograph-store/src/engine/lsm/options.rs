@@ -15,6 +15,8 @@ pub struct LsmOptions {
     pub block_bytes: u32,
     /// Bodies from this size on stand apart, where no merge writes them again.
     pub apart_bytes: usize,
+    /// What a flush that nobody waits for writes in a second. Measured: `docs/synchronization-runs.md`.
+    pub flush_bytes_per_second: u64,
     /// What a merge that nobody waits for reads in a second. Measured: `docs/synchronization-runs.md`.
     pub merge_bytes_per_second: u64,
 }
@@ -28,6 +30,7 @@ impl Default for LsmOptions {
             compression: Compression::None,
             block_bytes: 4 << 10,
             apart_bytes: 256,
+            flush_bytes_per_second: 48 << 20,
             merge_bytes_per_second: 32 << 20,
         }
     }

@@ -1,9 +1,9 @@
-//! Merges take their time.
+//! Flushes and merges take their time.
 //!
-//! A merge writes as fast as one processor can: some 200 MB a second. For as long as that lasts, the disk takes 50 to 300 ms
-//! for the sync of a journal that takes 1 ms otherwise, and every commit of that time waits. Nobody waits for a merge, as
-//! long as there is room above it. So it goes on piece by piece, at a rate far above what merges need in the long run; as
-//! soon as writers could have to wait for it, it hurries.
+//! A merge writes as fast as one processor can, some 200 MB a second, a flush 600. For as long as that lasts, the disk takes 50
+//! to 300 ms for the sync of a journal that takes 1 ms otherwise, and every commit of that time waits. Nobody waits for them, as
+//! long as there is room above. So they go on piece by piece, at a rate far above what is needed in the long run; as soon as
+//! writers could have to wait, they hurry.
 
 use std::{
     sync::{
@@ -14,12 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// It is looked at the clock after so many bytes: 4 ms of a merge that takes its time.
+/// It is looked at the clock after so many bytes: 3 to 4 ms of one that takes its time.
 const PIECE_BYTES: u64 = 128 << 10;
 /// So soon it notices that somebody waits.
 const NAP: Duration = Duration::from_millis(5);
 
-/// Of one merge.
+/// Of one flush or merge.
 #[derive(Debug)]
 pub(super) struct Pace {
     bytes_per_second: u64,
@@ -37,13 +37,13 @@ impl Pace {
         Pace { bytes_per_second, hurry: Vec::new(), begun: Instant::now(), bytes: 0, piece: 0 }
     }
 
-    /// As long as this flag is set, the merge does not wait.
+    /// As long as this flag is set, it does not wait.
     pub(super) fn unless(mut self, hurry: &Arc<AtomicBool>) -> Pace {
         self.hurry.push(Arc::clone(hurry));
         self
     }
 
-    /// The merge took an entry of this size; waits while it is ahead.
+    /// It took an entry of this size; waits while it is ahead.
     pub(super) fn took(&mut self, bytes: usize) {
         self.piece = self.piece.saturating_add(bytes as u64);
         if self.piece < PIECE_BYTES {
