@@ -64,6 +64,7 @@ impl Store {
         for payload in entry.payloads() {
             let payload = payload?;
             if !payload.erased && payload.bytes.len() > BODY_BYTES_MAX {
+                self.erasing.wait_for(&payload.hash);
                 self.ahead().files.insert(payload.hash);
                 self.chunks.write(&payload.hash, &payload.bytes)?;
             } else {
@@ -82,7 +83,7 @@ impl Store {
         let mut batch = Batch::new();
         let payloads = self.take_payloads(&mut batch, entry)?;
         for content in &facts.contents {
-            put_content(&mut batch, content);
+            self.put_content(&mut batch, content);
         }
         let named: HashMap<Hash, &VersionNames> = facts.named.iter().map(|named| (named.id, named)).collect();
         let mut heads: BTreeMap<&Uri, &Head> = BTreeMap::new();
@@ -142,11 +143,31 @@ impl Store {
         if payload.erased {
             return Ok(());
         }
+        self.erasing.wait_for(&payload.hash);
         if payload.bytes.len() > BODY_BYTES_MAX {
             return self.chunks.write(&payload.hash, &payload.bytes);
         }
         batch.put_body(keys::body(&payload.hash), payload.bytes.clone());
         Ok(())
+    }
+
+    /// How a content is cut, and which chunks it names.
+    pub(crate) fn put_content(&self, batch: &mut Batch, content: &ContentFact) {
+        batch.put_body(keys::content(&content.hash), encode_content(content));
+        for chunk in chunks_beside(content) {
+            self.erasing.wait_for(&chunk);
+            batch.put(keys::reference(&chunk, &keys::content_place(&content.hash)), Vec::new());
+        }
+    }
+
+    /// What is remembered of a version, and which payloads it names.
+    pub(crate) fn put_version(&self, batch: &mut Batch, uri: &Uri, number: u64, record: &VersionRecord) {
+        batch.put(keys::version(uri, number), record.encode());
+        let place = keys::reference_place(uri);
+        for payload in record.content.iter().chain([&record.id]) {
+            self.erasing.wait_for(payload);
+            batch.put(keys::reference(payload, &place), Vec::new());
+        }
     }
 
     /// The index of versions, and which payloads the document names.
@@ -167,7 +188,7 @@ impl Store {
                 None => self.payload(&version.id)?.map(Payload::of).or_else(|| came.cloned()),
             };
             let record = VersionRecord::of(version, body.as_ref(), named.get(&version.id).copied())?;
-            put_version(batch, &change.uri, version.number, &record);
+            self.put_version(batch, &change.uri, version.number, &record);
         }
         Ok(())
     }
@@ -242,23 +263,6 @@ fn advance(progress: &Progress, entry: &Entry, source: Option<apograph_format::S
         timestamp: entry.header().timestamp,
         source: source.or(progress.source),
         ..progress.clone()
-    }
-}
-
-/// How a content is cut, and which chunks it names.
-pub(crate) fn put_content(batch: &mut Batch, content: &ContentFact) {
-    batch.put_body(keys::content(&content.hash), encode_content(content));
-    for chunk in chunks_beside(content) {
-        batch.put(keys::reference(&chunk, &keys::content_place(&content.hash)), Vec::new());
-    }
-}
-
-/// What is remembered of a version, and which payloads it names.
-pub(crate) fn put_version(batch: &mut Batch, uri: &Uri, number: u64, record: &VersionRecord) {
-    batch.put(keys::version(uri, number), record.encode());
-    let place = keys::reference_place(uri);
-    for payload in record.content.iter().chain([&record.id]) {
-        batch.put(keys::reference(payload, &place), Vec::new());
     }
 }
 

@@ -12,7 +12,6 @@ use apograph_format::{
     Digest, Hash, Head, Leaf, Payload, Position, State as DocumentState, SyncDocument, Timestamp, Uri, View,
 };
 
-use crate::apply::{put_content, put_version};
 use crate::engine::{Batch, Space};
 use crate::error::StoreError;
 use crate::keys;
@@ -245,6 +244,9 @@ impl Store {
 
     /// Is this payload here?
     pub fn has_payload(&self, hash: &Hash) -> Result<bool, StoreError> {
+        if self.erasing.is_going(hash) {
+            return Ok(false);
+        }
         let inside = self.engine.get(Space::Bodies, &keys::body(hash), u64::MAX >> 1)?;
         Ok(inside.is_some() || self.chunks.holds(hash)?)
     }
@@ -334,7 +336,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let uri = &document.uri;
         for content in &document.contents {
-            put_content(batch, content);
+            self.put_content(batch, content);
         }
         let mut is_cut = false;
         for version in &document.versions {
@@ -344,7 +346,7 @@ impl Store {
             };
             // The live version comes however old it is.
             is_cut |= body.is_none() && version.number < document.kept_from;
-            put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref(), None)?);
+            self.put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref(), None)?);
         }
         if is_cut {
             let value = [document.kept_from.to_le_bytes(), known.target.0.to_le_bytes()].concat();

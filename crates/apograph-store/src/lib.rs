@@ -14,6 +14,7 @@ pub mod engine;
 
 mod apply;
 mod chunks;
+mod erasing;
 mod error;
 mod install;
 mod keys;

@@ -1,11 +1,13 @@
 //! What a purge takes, and taking it out of every file.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use apograph_format::{ContentFact, Hash, Timestamp, Uri};
 
 use crate::apply::chunks_beside;
-use crate::engine::{Erased, Space};
+use crate::engine::{EngineError, Erased, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::store::Store;
@@ -108,32 +110,92 @@ impl Store {
     /// Takes the payloads out of every file of this store, but those that something names again by now. All erasures
     /// together, because each call rewrites the tables. Answers whether all bytes are gone; if not, a reader still holds
     /// a file open, or a payload came again ahead of the transaction that names it. Calling again later finishes it.
-    /// Idempotent.
+    /// Idempotent. Beside the writer, who waits when he brings one of them again.
     pub fn erase(&self, pending: &[PendingErasure]) -> Result<bool, StoreError> {
-        // What a synchronization brought is named above what readers see.
-        let (at, latest) = (self.progress().timestamp, self.latest());
+        self.erase_by(pending, true, |keys| self.engine.erase(keys))
+    }
+
+    /// Has the next [`maintain`](Self::maintain) do that, and finish the erasures; if one is under way, that has to end first.
+    pub fn ask_erase(&self, pending: Vec<PendingErasure>) {
+        self.erasing.ask(pending);
+    }
+
+    /// Was it asked for, and is not done?
+    pub fn is_erasing(&self) -> bool {
+        self.erasing.is_under_way()
+    }
+
+    /// Did the last one that was asked for leave bytes in a file? Says so once.
+    pub fn left_unerased(&self) -> bool {
+        self.erasing.take_left()
+    }
+
+    /// Does what was asked for, if something was.
+    pub(crate) fn erase_as_asked(&self, hurry: Option<&Arc<AtomicBool>>) -> Result<bool, StoreError> {
+        let Some(pending) = self.erasing.take_asked() else { return Ok(false) };
+        let erased = match hurry {
+            Some(hurry) => self.erase_by(&pending, false, |keys| {
+                self.engine.erase_gently(keys, &[hurry, &self.erasing.hurry])
+            }),
+            None => self.erase(&pending),
+        };
+        let finished = erased.and_then(|is_erased| match is_erased {
+            true => self.finish_erasures(&pending).map(|()| true),
+            false => Ok(false),
+        });
+        self.erasing.ended(!matches!(finished, Ok(true)));
+        finished.map(|_| true)
+    }
+
+    fn erase_by(
+        &self,
+        pending: &[PendingErasure],
+        hurries: bool,
+        erase: impl FnOnce(&[(Space, &[u8])]) -> Result<Erased, EngineError>,
+    ) -> Result<bool, StoreError> {
+        let going = self.erasing.begin(hurries);
         let mut is_awaited = false;
-        let mut keys = Vec::new();
-        for hash in pending.iter().flat_map(|erasure| &erasure.payloads) {
+        let mut unnamed = BTreeSet::new();
+        {
+            // The writer names nothing meanwhile, and knows afterwards what goes.
+            let state = self.state();
+            // What a synchronization brought is named above what readers see.
+            let (at, latest) = (state.progress.timestamp, state.progress.latest());
             let none = BTreeSet::new();
-            if self.is_named(hash, &none, at)? || self.is_named(hash, &none, latest)? {
-                continue;
+            for hash in pending.iter().flat_map(|erasure| &erasure.payloads) {
+                if self.is_named(hash, &none, at)? || self.is_named(hash, &none, latest)? {
+                    continue;
+                }
+                if self.ahead().files.contains(hash) {
+                    is_awaited = true;
+                    continue;
+                }
+                going.add(*hash);
+                unnamed.insert(*hash);
             }
-            if self.ahead().files.contains(hash) {
-                is_awaited = true;
-                continue;
-            }
+        }
+        let mut keys = Vec::with_capacity(unnamed.len());
+        for hash in &unnamed {
             self.heeding(self.chunks.erase(hash))?;
             keys.push(keys::body(hash));
         }
         let keys: Vec<(Space, &[u8])> = keys.iter().map(|key| (Space::Bodies, key.as_slice())).collect();
-        let erased = self.heeding(self.engine.erase(&keys).map_err(StoreError::from))?;
+        let erased = self.heeding(erase(&keys).map_err(StoreError::from))?;
         Ok(erased == Erased::Done && !is_awaited)
     }
 
-    /// These erasures are finished, here and in the journal. They are forgotten with the next entry that is applied; after
-    /// a restart before that they are pending again, and finishing twice is harmless.
-    pub fn finish_erasures(&self, finished: impl IntoIterator<Item = u64>) {
-        self.state_mut().erased.extend(finished);
+    /// These erasures are finished, here and in the journal; but for one that a synchronization has put more on meanwhile. They
+    /// are forgotten with the next entry that is applied; after a restart before that they are pending again, and finishing
+    /// twice is harmless.
+    pub fn finish_erasures(&self, finished: &[PendingErasure]) -> Result<(), StoreError> {
+        let mut state = self.state_mut();
+        for erasure in finished {
+            let key = keys::erasure(erasure.sequence);
+            let listed = self.engine.get(Space::Documents, &key, state.progress.latest().0)?;
+            if listed.is_none_or(|listed| listed.len() == erasure.payloads.len() * 32) {
+                state.erased.insert(erasure.sequence);
+            }
+        }
+        Ok(())
     }
 }

@@ -54,6 +54,9 @@ impl Store {
     /// The bytes of a payload (version body, small content or chunk), checked against their name. `None` when they were
     /// purged or never came.
     pub fn payload(&self, hash: &Hash) -> Result<Option<Bytes>, StoreError> {
+        if self.erasing.is_going(hash) {
+            return Ok(None);
+        }
         match self.engine.get(Space::Bodies, &keys::body(hash), u64::MAX >> 1)? {
             Some(bytes) if Hash::of(&bytes) == *hash => Ok(Some(bytes)),
             Some(_) => Err(StoreError::Payload { hash: *hash }),

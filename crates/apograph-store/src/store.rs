@@ -9,6 +9,7 @@ use apograph_format::{Digest, Hash, Payload, Position, Timestamp, View};
 
 use crate::chunks::ChunkFiles;
 use crate::engine::{Engine, EngineError, Lsm, LsmOptions, Memory, Pressure, Space};
+use crate::erasing::Erasing;
 use crate::error::StoreError;
 use crate::keys;
 use crate::meta::Progress;
@@ -33,6 +34,7 @@ pub struct Store {
     pub(crate) ahead: Mutex<Ahead>,
     /// Somebody needs what is in memory on disk, and does not wait for it.
     flush_asked: AtomicBool,
+    pub(crate) erasing: Erasing,
     /// Why nothing of it is relied on any more.
     failed: OnceLock<String>,
 }
@@ -109,7 +111,8 @@ impl Store {
         let state = RwLock::new(State { progress, trees, erased: BTreeSet::new(), serving });
         let flush_asked = AtomicBool::new(false);
         let failed = OnceLock::new();
-        Ok(Store { engine, chunks, tree_settings, state, ahead: Mutex::default(), flush_asked, failed })
+        let (ahead, erasing) = (Mutex::default(), Erasing::default());
+        Ok(Store { engine, chunks, tree_settings, state, ahead, flush_asked, erasing, failed })
     }
 
     /// How far the store is, in memory.
@@ -181,11 +184,17 @@ impl Store {
 
     /// One bounded step of background work; `true` if more is due. Call it from a thread of its own.
     pub fn maintain(&self) -> Result<bool, StoreError> {
+        if self.erase_as_asked(None)? {
+            return Ok(true);
+        }
         self.maintain_by(|engine| engine.maintain())
     }
 
-    /// The same, while nobody waits for it: flushes and merges take their time until `hurry` is set, or the writer would have to wait.
+    /// The same, while nobody waits for it: it takes its time until `hurry` is set, or the writer would have to wait.
     pub fn maintain_gently(&self, hurry: &Arc<AtomicBool>) -> Result<bool, StoreError> {
+        if self.erase_as_asked(Some(hurry))? {
+            return Ok(true);
+        }
         self.maintain_by(|engine| engine.maintain_gently(hurry))
     }
 

@@ -235,9 +235,13 @@ impl World {
         if self.is_paused(host, Event::Maintain) {
             return Ok(());
         }
-        let Some(database) = self.server(host).database() else { return Ok(()) };
-        let more = os::as_host(host, || database.maintain());
         let life = self.server(host).life;
+        let Some(database) = self.server(host).database() else {
+            // A copy may meet its source yet.
+            self.after(400_000, Event::Maintain(host, life));
+            return Ok(());
+        };
+        let more = os::as_host(host, || database.maintain());
         let pause = if more { 1_000 } else { self.ways.between(20_000, 400_000) };
         self.after(pause, Event::Maintain(host, life));
         self.look_around(host)

@@ -143,11 +143,24 @@ pub trait Engine: Send + Sync {
 
     /// Removes all versions of some keys, in memory and from every file. Everything written so far is durable then,
     /// as after [`flush`](Self::flush). Rewrites the space the keys are in, so collect keys and erase them together.
-    /// Not remembered: replaying their writes brings the keys back.
+    /// Not remembered: replaying their writes brings the keys back. Whoever writes one of them meanwhile may lose it.
     ///
     /// # Errors
     /// `Io` (the process must stop) or `Damaged`.
     fn erase(&self, keys: &[(Space, &[u8])]) -> Result<Erased, EngineError>;
+
+    /// [`erase`](Self::erase) by a thread that nobody waits for, as long as none of `hurry` is set: it may take its time.
+    ///
+    /// # Errors
+    /// Those of [`erase`](Self::erase).
+    fn erase_gently(
+        &self,
+        keys: &[(Space, &[u8])],
+        hurry: &[&Arc<AtomicBool>],
+    ) -> Result<Erased, EngineError> {
+        let _ = hurry;
+        self.erase(keys)
+    }
 
     /// Makes everything written so far durable, as [`flush`](Self::flush) does, and answers the files that hold it. A copy
     /// of them is the engine of this moment. `None` in memory.

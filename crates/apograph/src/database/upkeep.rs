@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apograph_format::seeded::{self, Seeded};
 use apograph_journal::Journal;
-use apograph_store::{Store, StoreError};
+use apograph_store::{PendingErasure, Store, StoreError};
 
 use super::worker::chain;
 use crate::stand_back;
@@ -102,6 +102,31 @@ fn maintain_each(
 /// Takes purged bytes out of store and journal; forgets the purges that are finished. Idempotent. Answers whether
 /// something is left to do: a reader holds a file open.
 pub(super) fn erase(store: &Store, journal: &mut Journal) -> Result<bool, String> {
+    let pending = erase_from_journal(store, journal)?;
+    if pending.is_empty() {
+        return Ok(false);
+    }
+    let is_erased = store.erase(&pending).map_err(|error| chain(&error))?;
+    if is_erased {
+        store.finish_erasures(&pending).map_err(|error| chain(&error))?;
+    }
+    Ok(!is_erased)
+}
+
+/// The same, but that whoever maintains the store takes them out of it: that writes gigabytes in a large one.
+pub(super) fn begin_erasing(store: &Store, journal: &mut Journal) -> Result<(), String> {
+    if store.is_erasing() {
+        return Ok(());
+    }
+    let pending = erase_from_journal(store, journal)?;
+    if !pending.is_empty() {
+        store.ask_erase(pending);
+    }
+    Ok(())
+}
+
+/// What is purged and still in files; out of the journal on return.
+fn erase_from_journal(store: &Store, journal: &mut Journal) -> Result<Vec<PendingErasure>, String> {
     let pending = store.pending_erasures().map_err(|error| chain(&error))?;
     let last = pending.iter().map(|erasure| erasure.sequence).max();
     let persisted = store.persisted().map_err(|error| chain(&error))?;
@@ -116,12 +141,5 @@ pub(super) fn erase(store: &Store, journal: &mut Journal) -> Result<bool, String
             journal.erase(&names, erasure.sequence).map_err(|error| chain(&error))?;
         }
     }
-    if pending.is_empty() {
-        return Ok(false);
-    }
-    let is_erased = store.erase(&pending).map_err(|error| chain(&error))?;
-    if is_erased {
-        store.finish_erasures(pending.iter().map(|erasure| erasure.sequence));
-    }
-    Ok(!is_erased)
+    Ok(pending)
 }

@@ -312,8 +312,14 @@ impl Worker {
         let now = Timestamp(super::state::now_us());
         let count = self.shared.held.count();
         let is_backed_up = self.shared.backing_up.load(Ordering::Acquire);
+        let mut left = false;
+        for store in &self.shared.stores {
+            left |= store.left_unerased();
+        }
+        if left {
+            self.last_erase = Some(Instant::now());
+        }
         let erase = self.last_erase.is_none_or(|at| at.elapsed() > ERASE_PAUSE) && !is_backed_up;
-        let mut erasing = false;
         for (store, journal) in self.shared.stores.iter().zip(&mut self.journals) {
             let persisted = store.persisted().map_err(|error| chain(&error))?;
             let needed = persisted.map_or(0, |progress| progress.position.sequence);
@@ -334,16 +340,13 @@ impl Worker {
                 store.ask_flush();
             }
             if erase {
-                erasing |= super::upkeep::erase(store, journal)?;
+                super::upkeep::begin_erasing(store, journal)?;
             }
             if let Some(horizon) = self.shared.settings.horizon(now, store.horizon()) {
                 // A copy that reads a snapshot needs what was then.
                 let horizon = self.shared.pins.oldest().map_or(horizon, |oldest| oldest.min(horizon));
                 store.raise_horizon(horizon.min(self.applier.applied())).map_err(|error| chain(&error))?;
             }
-        }
-        if erase {
-            self.last_erase = erasing.then(Instant::now);
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     entry::{self, Stored},
     lock,
+    pace::Pace,
     reading::damaged,
     tree::{Opening, Tree},
 };
@@ -86,7 +87,11 @@ impl Bodies {
     }
 
     /// Rewrites both trees without some keys.
-    pub(super) fn erase(&self, keys: HashSet<Vec<u8>>) -> Result<Erased, EngineError> {
+    pub(super) fn erase(
+        &self,
+        keys: HashSet<Vec<u8>>,
+        pace: &dyn Fn() -> Option<Pace>,
+    ) -> Result<Erased, EngineError> {
         let Trees { index, values } = &*self.trees;
         let mut erased = lock(&self.erased);
         let is_held = index.holds_any(&keys)?;
@@ -96,8 +101,8 @@ impl Bodies {
         }
         // The index first: who still follows a pointer then finds that it is gone, and does not take that for damage. That
         // it holds nothing says nothing about values: the erasure may have been cut off in between, or a flush.
-        let of_index = if is_held { index.erase(keys.clone())? } else { index.without_old_files()? };
-        let of_values = values.erase(keys.clone())?;
+        let of_index = if is_held { index.erase(keys.clone(), pace)? } else { index.without_old_files()? };
+        let of_values = values.erase(keys.clone(), pace)?;
         *erased = keys;
         Ok(worse(of_index, of_values))
     }

@@ -218,6 +218,29 @@ impl Lsm {
         Ok(())
     }
 
+    /// Takes keys out of all trees. `pace` is asked for that of each.
+    fn erase_at(
+        &self,
+        keys: &[(Space, &[u8])],
+        pace: &dyn Fn() -> Option<Pace>,
+    ) -> Result<Erased, EngineError> {
+        // What is written from here on is flushed beside it.
+        self.flush_locked(&self.stop_flushing(), None)?;
+        let mut erased = Erased::Done;
+        for space in [Space::Documents, Space::Bodies] {
+            let of_space = keys.iter().filter(|(s, _)| *s == space).map(|(_, key)| key.to_vec()).collect();
+            let outcome = match space {
+                Space::Documents => self.documents.erase(of_space, pace)?,
+                Space::Bodies => self.bodies.erase(of_space, pace)?,
+            };
+            if outcome == Erased::PinnedByReaders {
+                erased = Erased::PinnedByReaders;
+            }
+        }
+        self.fingerprints.note(self.trees());
+        Ok(erased)
+    }
+
     fn seal(&self) {
         let mut writer = lock(&self.writer);
         if let (true, Some(last)) = (writer.dirty, writer.last) {
@@ -322,21 +345,19 @@ impl Engine for Lsm {
     }
 
     fn erase(&self, keys: &[(Space, &[u8])]) -> Result<Erased, EngineError> {
-        let flushing = self.stop_flushing();
-        self.flush_locked(&flushing, None)?;
-        let mut erased = Erased::Done;
-        for space in [Space::Documents, Space::Bodies] {
-            let of_space = keys.iter().filter(|(s, _)| *s == space).map(|(_, key)| key.to_vec()).collect();
-            let outcome = match space {
-                Space::Documents => self.documents.erase(of_space)?,
-                Space::Bodies => self.bodies.erase(of_space)?,
-            };
-            if outcome == Erased::PinnedByReaders {
-                erased = Erased::PinnedByReaders;
-            }
-        }
-        self.fingerprints.note(self.trees());
-        Ok(erased)
+        self.erase_at(keys, &|| None)
+    }
+
+    fn erase_gently(
+        &self,
+        keys: &[(Space, &[u8])],
+        hurry: &[&Arc<AtomicBool>],
+    ) -> Result<Erased, EngineError> {
+        let pace = || {
+            let pace = Pace::new(self.merge_bytes_per_second).unless(&self.pressed);
+            Some(hurry.iter().fold(pace, |pace, hurry| pace.unless(hurry)))
+        };
+        self.erase_at(keys, &pace)
     }
 
     fn pin(&self) -> Result<Option<Pinned>, EngineError> {

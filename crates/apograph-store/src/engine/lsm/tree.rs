@@ -211,16 +211,22 @@ impl Tree {
         merging
     }
 
-    /// Rewrites the whole tree without some keys. The caller has flushed, and keeps others from flushing, so that what
-    /// is written from now on under the same keys stays in memory.
+    /// Rewrites the whole tree without some keys. The caller has flushed, and nobody writes these keys meanwhile: what is
+    /// flushed from now on may be rewritten, too.
     ///
     /// Values are not looked for, they belong to keys of the index: the caller asks for what is there.
-    pub(super) fn erase(&self, keys: HashSet<Vec<u8>>) -> Result<Erased, EngineError> {
+    pub(super) fn erase(
+        &self,
+        keys: HashSet<Vec<u8>>,
+        pace: &dyn Fn() -> Option<Pace>,
+    ) -> Result<Erased, EngineError> {
         let _merging = self.stop_merging();
         if self.kind == Kind::Values || self.holds_any(&keys)? {
             self.collectors.set_erasing(keys);
+            self.collectors.set_pace(pace().map(|pace| pace.unless(&self.awaited)));
             let merged = guarded(&self.path, || self.tree.major_compact(TABLE_BYTES, WATERMARK));
             self.collectors.set_erasing(HashSet::new());
+            self.collectors.set_pace(None);
             merged?;
         }
         self.without_old_files()

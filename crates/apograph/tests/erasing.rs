@@ -1,0 +1,94 @@
+//! Purged bytes are taken out of a store beside the writer: nobody waits for that but who brings the same bytes again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use apograph::Database;
+use apograph::error::ReadError;
+use apograph::read::Which;
+use apograph::transaction::{Action, ContentBytes};
+use support::{Servers, operation, put, put_content, transaction, uri};
+
+/// What a large store holds besides: 64 MiB, two seconds of an erasure that takes its time.
+const FILLING: usize = 1_100;
+const FILLING_BYTES: usize = 60 << 10;
+
+fn commit(database: &Database, operations: Vec<apograph::Operation>) {
+    database.commit(apograph::Transaction { operations, ..transaction([]) }).unwrap();
+}
+
+fn content(database: &Database, at: &str) -> Result<Vec<u8>, ReadError> {
+    let document = database.document(&uri(at), Which::Working, None)?;
+    let content = document.version.content.unwrap();
+    let pieces = database.content(&uri(at), &content, 0..content.bytes)?;
+    pieces.map(|piece| piece.map(|piece| piece.to_vec())).collect::<Result<Vec<_>, _>>().map(|of| of.concat())
+}
+
+/// Bytes that no compression makes less of, and no two alike.
+fn filling(number: usize) -> Vec<u8> {
+    let mut state = number as u64 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    (0..FILLING_BYTES).map(|_| next()).collect()
+}
+
+fn pending(database: &Database) -> u64 {
+    let status = database.status().unwrap();
+    status.partitions.iter().map(|partition| partition.erasures_pending).sum()
+}
+
+#[test]
+fn writers_do_not_wait_for_an_erasure_and_what_comes_again_stays() {
+    let mut servers = Servers::start(1);
+    let primary = servers.primary();
+    for numbers in (0..FILLING).collect::<Vec<_>>().chunks(100) {
+        let filled = |number: &usize| {
+            put_content(&format!("/filling/{number}"), ContentBytes::Inline(filling(*number).into()))
+        };
+        commit(&primary, numbers.iter().map(filled).collect());
+    }
+    let canary = b"a text that is purged, and comes again".repeat(1_000);
+    let text = || ContentBytes::Inline(canary.clone().into());
+    let mut seen = 0;
+    for round in 0..3 {
+        let gone = format!("/gone/{round}");
+        commit(&primary, vec![put_content(&gone, text())]);
+        commit(&primary, vec![operation(&gone, Action::Purge)]);
+        // The worker rests, and begins it.
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(content(&primary, &gone).is_err());
+        let begun = Instant::now();
+        commit(&primary, vec![put(&format!("/beside/{round}"), "x")]);
+        let took = begun.elapsed();
+        if pending(&primary) == 1 {
+            seen += 1;
+            assert!(took < Duration::from_millis(700), "a commit took {took:?}");
+        }
+        // The same bytes: whether it waits for the erasure or not, they are there.
+        let again = format!("/again/{round}");
+        commit(&primary, vec![put_content(&again, text())]);
+        assert_eq!(content(&primary, &again).unwrap(), canary, "{round}");
+        servers.wait_for_erasures("primary");
+        assert_eq!(content(&primary, &again).unwrap(), canary, "{round}");
+        commit(&primary, vec![operation(&again, Action::Purge)]);
+        servers.wait_for_erasures("primary");
+    }
+    assert!(seen > 0, "no erasure took its time");
+    servers.check_absent("primary", &canary[..38]);
+    commit(&primary, vec![put_content("/stays", text())]);
+    drop(primary);
+    servers.check_exact();
+    servers.restart();
+    servers.check_exact();
+    assert_eq!(content(&servers.primary(), "/stays").unwrap(), canary);
+}
