@@ -174,3 +174,20 @@ fn a_version_that_is_published_again_and_purged_before_a_staging_server_hears_of
     servers.wait_for_erasures("staging");
     servers.check_absent("staging", b"a text that is to go");
 }
+
+/// A move leaves the text at two URIs. Their purges come in one batch, and neither keeps it because of the other.
+#[test]
+fn a_copy_that_synchronizes_past_the_purges_of_a_moved_document_keeps_nothing_of_it() {
+    let mut servers = Servers::start(1);
+    servers.commit([put("/old", "a text that is to go"), publish("/old")]);
+    servers.commit([operation("/old", Action::Move { to: uri("/new") })]);
+    servers.check_exact();
+    servers.commit([purge("/new")]);
+    servers.commit([purge("/old")]);
+    servers.synchronize_all();
+    servers.check_equal();
+    for server in ["primary", "replica", "second", "staging"] {
+        servers.wait_for_erasures(server);
+        servers.check_absent(server, b"a text that is to go");
+    }
+}
