@@ -92,7 +92,7 @@ impl Store {
             self.apply_versions(&mut batch, change, &payloads, &named)?;
             if change.operation == Operation::Purge {
                 let before = Timestamp(entry.header().timestamp.0 - 1);
-                erased.extend(self.take_away(&mut batch, &change.uri, before)?);
+                erased.extend(self.take_away(&mut batch, &change.uri, &BTreeSet::new(), before)?);
                 // What a crash left of a version may not say any more what it named; the purge does.
                 let named: Vec<Hash> =
                     change.erased.iter().filter(|hash| !erased.contains(hash)).copied().collect();
@@ -193,14 +193,16 @@ impl Store {
         Ok(())
     }
 
-    /// Takes everything of a document away but its head, and answers which payloads nothing names any more.
+    /// Takes everything of a document away but its head, and answers which payloads nothing names any more but those
+    /// that go with it, at these places.
     pub(crate) fn take_away(
         &self,
         batch: &mut Batch,
         uri: &Uri,
+        beside: &BTreeSet<[u8; 16]>,
         before: Timestamp,
     ) -> Result<Vec<Hash>, StoreError> {
-        let gone = self.purge_set(uri, before)?;
+        let gone = self.purge_set_beside(uri, beside, before)?;
         let place = keys::reference_place(uri);
         for (number, id) in &gone.versions {
             batch.delete(keys::version(uri, *number));

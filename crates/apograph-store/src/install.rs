@@ -6,7 +6,7 @@
 //!   tell of the same moment, also after a crash.
 //! - What was begun cannot be taken back, only finished, with this snapshot or a later one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use apograph_format::{
     Digest, Hash, Head, Leaf, Payload, Position, State as DocumentState, SyncDocument, Timestamp, Uri, View,
@@ -132,9 +132,12 @@ impl Store {
         let payloads = self.bring(&mut batch, &installment.payloads)?;
         let mut erased = Vec::new();
         let mut heads: Vec<(Uri, Option<Head>)> = Vec::new();
-        // First what goes, so that what comes and names the same has the last word.
-        for change in &installment.changes {
-            erased.extend(self.drop_known(&mut batch, &known, change)?);
+        // First what goes, so that what comes and names the same has the last word. What two documents name goes with
+        // both, or each would leave it to the other.
+        let going = self.going(&known, &installment.changes)?;
+        let places: BTreeSet<[u8; 16]> = going.iter().map(|uri| keys::reference_place(uri)).collect();
+        for uri in going {
+            erased.extend(self.take_away(&mut batch, uri, &places, known.version)?);
         }
         for change in &installment.changes {
             let (uri, head) = match change {
@@ -306,25 +309,23 @@ impl Store {
         Ok(payloads.iter().map(|payload| (payload.hash, payload)).collect())
     }
 
-    /// Versions and references that the document has no more; answers which payloads nothing names then.
-    fn drop_known(
-        &self,
-        batch: &mut Batch,
-        known: &Syncing,
-        change: &Install,
-    ) -> Result<Vec<Hash>, StoreError> {
-        let uri = match change {
-            Install::Document(document) if !document.extends => &document.uri,
-            Install::Purged(uri) => uri,
-            // In the published view versions of what was public once stay: `docs/decisions/0004-published-view.md`.
-            Install::Absent(uri) if self.holds(View::Full) => uri,
-            Install::Absent(_) | Install::Document(_) | Install::Quarantined { .. } => return Ok(Vec::new()),
-        };
-        // A document without a head has nothing: what all documents of an empty copy have in common.
-        if self.engine.get(Space::Documents, &keys::head(uri), known.version.0)?.is_none() {
-            return Ok(Vec::new());
+    /// Documents of which nothing stays that is here.
+    fn going<'a>(&self, known: &Syncing, changes: &'a [Install]) -> Result<BTreeSet<&'a Uri>, StoreError> {
+        let mut going = BTreeSet::new();
+        for change in changes {
+            let uri = match change {
+                Install::Document(document) if !document.extends => &document.uri,
+                Install::Purged(uri) => uri,
+                // In the published view versions of what was public once stay: `docs/decisions/0004-published-view.md`.
+                Install::Absent(uri) if self.holds(View::Full) => uri,
+                Install::Absent(_) | Install::Document(_) | Install::Quarantined { .. } => continue,
+            };
+            // A document without a head has nothing: what all documents of an empty copy have in common.
+            if self.engine.get(Space::Documents, &keys::head(uri), known.version.0)?.is_some() {
+                going.insert(uri);
+            }
         }
-        self.take_away(batch, uri, known.version)
+        Ok(going)
     }
 
     fn bring_document(

@@ -37,6 +37,16 @@ pub struct PendingErasure {
 impl Store {
     /// What a purge of `uri` takes, as of `at`.
     pub fn purge_set(&self, uri: &Uri, at: Timestamp) -> Result<PurgeSet, StoreError> {
+        self.purge_set_beside(uri, &BTreeSet::new(), at)
+    }
+
+    /// The same, where the documents at these places go at the same time: what they name does not count.
+    pub(crate) fn purge_set_beside(
+        &self,
+        uri: &Uri,
+        beside: &BTreeSet<[u8; 16]>,
+        at: Timestamp,
+    ) -> Result<PurgeSet, StoreError> {
         let mut set = PurgeSet::default();
         let mut payloads = BTreeSet::new();
         for version in self.versions(uri, 0, u64::MAX, at) {
@@ -46,7 +56,8 @@ impl Store {
             set.contents.extend(record.content);
         }
         payloads.extend(&set.contents);
-        let mut going = BTreeSet::from([keys::reference_place(uri)]);
+        let mut going = beside.clone();
+        going.insert(keys::reference_place(uri));
         for hash in &set.contents {
             let content = self.content(hash)?.filter(|content| content.chunks != [*hash]);
             if let Some(content) = content

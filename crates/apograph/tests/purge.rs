@@ -9,10 +9,12 @@
 
 mod support;
 
-use apograph::format::{Properties, View};
+use apograph::database::roles::Promote;
+use apograph::format::{Properties, SyncScope, View};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, Put, Transaction};
-use apograph::{Database, Operation};
+use apograph::{Database, Operation, Role};
+use support::synchronize::{Cost, begin, step};
 use support::{Servers, operation, publish, put, put_content, transaction, uri};
 
 fn purge(at: &str) -> Operation {
@@ -29,6 +31,16 @@ fn commit_together(primary: &Database, transactions: Vec<Transaction>) {
     for pending in pending {
         runtime.block_on(pending).unwrap();
     }
+}
+
+/// A copy of a primary that is promoted, so that others believe it.
+fn announce(primary: &Database, copy: &Database) {
+    let identity = copy.handshake(View::Full).unwrap().server;
+    primary.announce_copy(&identity, Role::Replica).unwrap();
+}
+
+fn promote(copy: &Database) {
+    copy.promote(Promote { reason: "the primary looked dead".into(), ..Promote::default() }).unwrap();
 }
 
 fn content(database: &Database, at: &str) -> Vec<u8> {
@@ -173,4 +185,47 @@ fn a_version_that_is_published_again_and_purged_before_a_staging_server_hears_of
     servers.check_exact();
     servers.wait_for_erasures("staging");
     servers.check_absent("staging", b"a text that is to go");
+}
+
+/// A move leaves the text at two URIs. Their purges come in one batch, and neither keeps it because of the other.
+#[test]
+fn a_copy_that_synchronizes_past_the_purges_of_a_moved_document_keeps_nothing_of_it() {
+    let mut servers = Servers::start(1);
+    servers.commit([put("/old", "a text that is to go"), publish("/old")]);
+    servers.commit([operation("/old", Action::Move { to: uri("/new") })]);
+    servers.check_exact();
+    servers.commit([purge("/new")]);
+    servers.commit([purge("/old")]);
+    servers.synchronize_all();
+    servers.check_equal();
+    for server in ["primary", "replica", "second", "staging"] {
+        servers.wait_for_erasures(server);
+        servers.check_absent(server, b"a text that is to go");
+    }
+}
+
+/// The former primary has a purge before it that never happened, when it gets from the new one what that took.
+#[test]
+fn a_purge_that_a_promotion_cut_off_does_not_erase_what_a_synchronization_brings_again() {
+    let mut servers = Servers::start(1);
+    let (primary, replica) = (servers.primary(), servers.database("replica"));
+    announce(&primary, &replica);
+    servers.commit([put("/a", "the text")]);
+    servers.check_exact();
+    servers.commit([purge("/a")]);
+    servers.wait_for_erasures("primary");
+    promote(&replica);
+    primary.learn(replica.epochs()).unwrap();
+    primary.become_replica().unwrap();
+    let (source, mut transfers) = begin(&replica, &primary, "unknown-position", SyncScope::default());
+    while step(&source, &mut transfers, &mut Cost::default()) {}
+    drop((transfers, source, primary, replica));
+    // No entry came since that says that the erasure is finished: it is done once more.
+    servers.restart_one("primary");
+    servers.wait_for_erasures("primary");
+    servers.primary().finish_sync(0).unwrap();
+    servers.rearrange("replica", [("primary", "replica"), ("second", "replica"), ("staging", "replica")]);
+    servers.greet();
+    servers.check_equal();
+    assert_eq!(content(&servers.database("primary"), "/a"), b"the text");
 }
