@@ -458,7 +458,7 @@ fn history_that_is_gone_is_refused_and_not_taken_for_absence() {
 /// A wrong year would send everything to the trash.
 #[test]
 fn a_time_before_the_first_transaction_is_refused() {
-    let mut servers = Servers::start(3);
+    let servers = Servers::start(3);
     let primary = servers.primary();
     let first = commit(&primary, vec![put("/a", "first")]);
     // A year too early.
