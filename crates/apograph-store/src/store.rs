@@ -187,6 +187,11 @@ impl Store {
         if self.erase_as_asked(None)? {
             return Ok(true);
         }
+        self.relieve()
+    }
+
+    /// What of it brings the [`pressure`](Self::pressure) down: for a writer who waits for that.
+    pub fn relieve(&self) -> Result<bool, StoreError> {
         self.maintain_by(|engine| engine.maintain())
     }
 

@@ -252,7 +252,7 @@ pub(crate) fn relieve(store: &Store) -> Result<(), StoreError> {
                 return Ok(());
             }
             Pressure::Stop => {
-                if !store.maintain()? {
+                if !store.relieve()? {
                     std::thread::sleep(PRESSURE_PAUSE);
                 }
             }
