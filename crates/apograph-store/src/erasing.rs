@@ -31,8 +31,15 @@ struct Asked {
     /// For whoever maintains the store.
     pending: Option<Vec<PendingErasure>>,
     is_under_way: bool,
-    /// The last one left something in a file.
-    left: bool,
+    /// The last one left something in a file, and why if it failed.
+    left: Option<Unerased>,
+}
+
+/// An erasure left bytes in files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unerased {
+    /// Why, if it failed. Otherwise a reader holds a file open, or a payload came again ahead of the transaction that names it.
+    pub failure: Option<String>,
 }
 
 /// While it lives, payloads are going.
@@ -86,15 +93,15 @@ impl Erasing {
         lock(&self.asked).is_under_way
     }
 
-    pub(crate) fn ended(&self, left: bool) {
+    pub(crate) fn ended(&self, left: Option<Unerased>) {
         let mut asked = lock(&self.asked);
         asked.is_under_way = false;
         asked.left = left;
     }
 
-    /// Did the last one leave something? Asked once.
-    pub(crate) fn take_left(&self) -> bool {
-        std::mem::take(&mut lock(&self.asked).left)
+    /// Did the last one leave something? Says so once.
+    pub(crate) fn take_left(&self) -> Option<Unerased> {
+        lock(&self.asked).left.take()
     }
 }
 

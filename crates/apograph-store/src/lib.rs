@@ -28,6 +28,7 @@ mod store;
 mod trees;
 
 pub use apply::Applied;
+pub use erasing::Unerased;
 pub use error::StoreError;
 pub use install::{CutVersions, Install, Installment, Quarantined};
 pub use meta::{Progress, Syncing};

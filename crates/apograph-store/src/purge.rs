@@ -8,6 +8,7 @@ use apograph_format::{ContentFact, Hash, Timestamp, Uri};
 
 use crate::apply::chunks_beside;
 use crate::engine::{EngineError, Erased, Space};
+use crate::erasing::Unerased;
 use crate::error::StoreError;
 use crate::keys;
 use crate::store::Store;
@@ -137,7 +138,7 @@ impl Store {
     }
 
     /// Did the last one that was asked for leave bytes in a file? Says so once.
-    pub fn left_unerased(&self) -> bool {
+    pub fn left_unerased(&self) -> Option<Unerased> {
         self.erasing.take_left()
     }
 
@@ -154,7 +155,11 @@ impl Store {
             true => self.finish_erasures(&pending).map(|()| true),
             false => Ok(false),
         });
-        self.erasing.ended(!matches!(finished, Ok(true)));
+        self.erasing.ended(match &finished {
+            Ok(true) => None,
+            Ok(false) => Some(Unerased { failure: None }),
+            Err(error) => Some(Unerased { failure: Some(error.to_string()) }),
+        });
         finished.map(|_| true)
     }
 

@@ -312,12 +312,12 @@ impl Worker {
         let now = Timestamp(super::state::now_us());
         let count = self.shared.held.count();
         let is_backed_up = self.shared.backing_up.load(Ordering::Acquire);
-        let mut left = false;
         for store in &self.shared.stores {
-            left |= store.left_unerased();
-        }
-        if left {
+            let Some(left) = store.left_unerased() else { continue };
             self.last_erase = Some(Instant::now());
+            if let Some(failure) = left.failure {
+                self.shared.alarm(failure);
+            }
         }
         let erase = self.last_erase.is_none_or(|at| at.elapsed() > ERASE_PAUSE) && !is_backed_up;
         for (store, journal) in self.shared.stores.iter().zip(&mut self.journals) {
