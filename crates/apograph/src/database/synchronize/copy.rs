@@ -419,6 +419,10 @@ fn difference(store: &Store, change: &Install, at: Timestamp, shown: Timestamp) 
         Install::Absent(uri) | Install::Purged(uri) => (uri, None),
         Install::Quarantined { .. } => return None,
     };
+    // It came so, and that was said.
+    if store.awaits_purge(uri, at).unwrap_or(false) {
+        return None;
+    }
     let is_full = store.holds(View::Full);
     let what = match (store.head(uri, at), new) {
         (Err(error), _) => format!("it could not be read: {error}"),
