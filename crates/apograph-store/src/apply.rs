@@ -89,7 +89,9 @@ impl Store {
         let mut heads: BTreeMap<&Uri, &Head> = BTreeMap::new();
         let mut erased = Vec::new();
         for change in &facts.changes {
-            self.apply_versions(&mut batch, change, &payloads, &named)?;
+            if !self.apply_versions(&mut batch, change, &payloads, &named)? {
+                batch.put(keys::awaiting(&change.uri), entry.header().timestamp.0.to_le_bytes().to_vec());
+            }
             if change.operation == Operation::Purge {
                 let before = Timestamp(entry.header().timestamp.0 - 1);
                 erased.extend(self.take_away(&mut batch, &change.uri, &BTreeSet::new(), before)?);
@@ -170,14 +172,15 @@ impl Store {
         }
     }
 
-    /// The index of versions, and which payloads the document names.
+    /// The index of versions, and which payloads the document names. Answers whether their bodies came, too.
     fn apply_versions(
         &self,
         batch: &mut Batch,
         change: &Change,
         payloads: &HashMap<Hash, Payload>,
         named: &HashMap<Hash, &VersionNames>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let mut all_came = true;
         for version in &change.versions {
             // A large body that came ahead is in a file by now, one that an equal version brought is in the engine. That
             // one counts, too, where the entry's own was erased meanwhile: what a version names must be known until its
@@ -188,9 +191,10 @@ impl Store {
                 None => self.payload(&version.id)?.map(Payload::of).or_else(|| came.cloned()),
             };
             let record = VersionRecord::of(version, body.as_ref(), named.get(&version.id).copied())?;
+            all_came &= record.came();
             self.put_version(batch, &change.uri, version.number, &record);
         }
-        Ok(())
+        Ok(all_came)
     }
 
     /// Takes everything of a document away but its head, and answers which payloads nothing names any more but those
@@ -217,6 +221,7 @@ impl Store {
             }
         }
         batch.delete(keys::cut(uri));
+        batch.delete(keys::awaiting(uri));
         Ok(gone.erased)
     }
 

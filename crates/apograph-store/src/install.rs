@@ -339,7 +339,7 @@ impl Store {
         for content in &document.contents {
             self.put_content(batch, content);
         }
-        let mut is_cut = false;
+        let (mut is_cut, mut is_awaiting) = (false, false);
         for version in &document.versions {
             let body = match payloads.get(&version.id) {
                 Some(body) => Some((*body).clone()),
@@ -347,11 +347,15 @@ impl Store {
             };
             // The live version comes however old it is.
             is_cut |= body.is_none() && version.number < document.kept_from;
+            is_awaiting |= body.as_ref().is_some_and(|body| body.erased);
             self.put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref(), None)?);
         }
         if is_cut {
             let value = [document.kept_from.to_le_bytes(), known.target.0.to_le_bytes()].concat();
             batch.put(keys::cut(uri), value);
+        }
+        if is_awaiting {
+            batch.put(keys::awaiting(uri), known.target.0.to_le_bytes().to_vec());
         }
         Ok(())
     }

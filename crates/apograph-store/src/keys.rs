@@ -12,6 +12,7 @@
 //! | `e` sequence (8, big-endian) | hashes of payloads still to be erased from files | documents |
 //! | `q` uri | why a document could not be taken, JSON | documents |
 //! | `x` uri | first version that has its body (8, little-endian), timestamp of the snapshot (8) | documents |
+//! | `w` uri | timestamp (8, little-endian): since when versions are here whose bodies a purge had erased before they came | documents |
 //! | `m` | how far this store is | documents |
 //! | `b` hash | payload of at most 64 KiB | bodies |
 //! | `c` content hash | length, hashes of chunks | bodies |
@@ -117,6 +118,15 @@ pub(crate) fn cuts(after: Option<&Uri>) -> KeyRange {
         None => KeyRange::prefix(vec![b'x']),
         Some(after) => KeyRange::between([&cut(after)[..], &[0]].concat(), vec![b'x' + 1]),
     }
+}
+
+/// The document awaits the purge that had erased what it names before that came.
+pub(crate) fn awaiting(uri: &Uri) -> Vec<u8> {
+    prefixed(b'w', &[uri.as_str().as_bytes()])
+}
+
+pub(crate) fn all_awaiting() -> KeyRange {
+    KeyRange::prefix(vec![b'w'])
 }
 
 /// Leaves of a bucket: those whose places begin with its number in `bits` bits.

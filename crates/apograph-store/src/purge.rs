@@ -80,9 +80,37 @@ impl Store {
         Ok(set)
     }
 
+    /// Documents of which versions came without bodies, because a purge had erased them at the source, and since when: they
+    /// await that purge.
+    pub fn awaiting_purges(
+        &self,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Result<(Uri, Timestamp), StoreError>> + use<> {
+        self.engine.range(Space::Documents, &keys::all_awaiting(), at.0).map(|item| {
+            let (key, since) = item?;
+            let uri = key.get(1..).and_then(|uri| std::str::from_utf8(uri).ok());
+            let uri = uri.and_then(|uri| Uri::parse(uri).ok());
+            let since = since.first_chunk().map(|since| Timestamp(u64::from_le_bytes(*since)));
+            uri.zip(since).ok_or_else(|| StoreError::damaged("the list of documents that await a purge"))
+        })
+    }
+
+    /// Does this document await a purge, as of `at`?
+    pub fn awaits_purge(&self, uri: &Uri, at: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.engine.get(Space::Documents, &keys::awaiting(uri), at.0)?.is_some())
+    }
+
     /// Does anything name this payload now? Then no purge took it.
     pub fn is_named_now(&self, payload: &Hash) -> Result<bool, StoreError> {
         self.is_named(payload, &BTreeSet::new(), self.progress().timestamp)
+    }
+
+    /// Does anything name it, also of what a synchronization brought so far?
+    pub fn is_named_or_will_be(&self, payload: &Hash) -> Result<bool, StoreError> {
+        let progress = self.progress();
+        let none = BTreeSet::new();
+        Ok(self.is_named(payload, &none, progress.timestamp)?
+            || self.is_named(payload, &none, progress.latest())?)
     }
 
     /// Does anything name this payload, apart from the places in `but`?

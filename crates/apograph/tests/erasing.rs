@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use apograph::Database;
 use apograph::error::ReadError;
+use apograph::format::{PartitionId, SyncScope};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes};
+use support::synchronize::{Cost, begin, step};
 use support::{Servers, operation, put, put_content, transaction, uri};
 
 /// What a large store holds besides: 64 MiB, two seconds of an erasure that takes its time.
@@ -91,4 +93,39 @@ fn writers_do_not_wait_for_an_erasure_and_what_comes_again_stays() {
     servers.restart();
     servers.check_exact();
     assert_eq!(content(&servers.primary(), "/stays").unwrap(), canary);
+}
+
+/// It was counted as here because its bytes were still in a file; they went before the batch came that names it again.
+#[test]
+fn what_a_purge_took_and_is_still_in_a_file_is_brought_again() {
+    let canary = b"a text that is purged, and comes again".repeat(1_000);
+    for attempt in 0..8 {
+        let mut servers = Servers::start(1);
+        let (primary, copy) = (servers.primary(), servers.database("replica"));
+        servers.commit([put_content("/gone", ContentBytes::Inline(canary.clone().into()))]);
+        servers.check_exact();
+        commit(&primary, vec![operation("/gone", Action::Purge)]);
+        // With them comes something that has to be asked for, which takes a while.
+        let again =
+            |n: usize| put_content(&format!("/again/{n}"), ContentBytes::Inline(canary.clone().into()));
+        let new = put_content("/new", ContentBytes::Inline(filling(attempt).into()));
+        commit(&primary, (0..8).map(again).chain([new]).collect());
+        servers.follow_partition("replica", PartitionId(0), 1);
+        assert_eq!(pending(&copy), 1, "it comes to the worker in a moment");
+        let (source, mut transfers) = begin(&primary, &copy, "out-of-window", SyncScope::default());
+        let mut cost = Cost::default();
+        while transfers[0].is_planning() && step(&source, &mut transfers, &mut cost) {}
+        let was_still_there = pending(&copy) == 1;
+        servers.wait_for_erasures("replica");
+        while step(&source, &mut transfers, &mut cost) {}
+        drop((transfers, source));
+        copy.finish_sync(0).unwrap();
+        for n in 0..8 {
+            assert_eq!(content(&copy, &format!("/again/{n}")).unwrap(), canary, "{attempt}: {n}");
+        }
+        if was_still_there {
+            return;
+        }
+    }
+    panic!("it was erased before it was looked at, each time");
 }

@@ -10,11 +10,12 @@
 mod support;
 
 use apograph::database::roles::Promote;
-use apograph::format::{Properties, SyncScope, View};
+use apograph::format::{Frame, PartitionId, Properties, SyncScope, View};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, Put, Transaction};
 use apograph::{Database, Operation, Role};
-use support::synchronize::{Cost, begin, step};
+use bytes::BytesMut;
+use support::synchronize::{Cost, begin, step, synchronize};
 use support::{Servers, operation, publish, put, put_content, transaction, uri};
 
 fn purge(at: &str) -> Operation {
@@ -41,6 +42,18 @@ fn announce(primary: &Database, copy: &Database) {
 
 fn promote(copy: &Database) {
     copy.promote(Promote { reason: "the primary looked dead".into(), ..Promote::default() }).unwrap();
+}
+
+/// Everything came, says the source.
+fn beat(source: &Database, copy: &Database) {
+    let key = source.handshake(copy.view()).unwrap().server.key;
+    for partition in copy.partitioning().all() {
+        let mut buffer = BytesMut::from(&source.heartbeat(partition, copy.view())[..]);
+        let Some(Frame::Heartbeat(heartbeat)) = Frame::take(&mut buffer).unwrap() else {
+            panic!("another frame")
+        };
+        copy.note_heartbeat(partition, &heartbeat, &key).unwrap();
+    }
 }
 
 fn content(database: &Database, at: &str) -> Vec<u8> {
@@ -228,4 +241,41 @@ fn a_purge_that_a_promotion_cut_off_does_not_erase_what_a_synchronization_brings
     servers.greet();
     servers.check_equal();
     assert_eq!(content(&servers.database("primary"), "/a"), b"the text");
+}
+
+/// What came erased waits for the purge that did it. Where a promotion cut that off, the new history has the document.
+#[test]
+fn what_came_erased_by_a_purge_that_a_promotion_cut_off_is_asked_for_again() {
+    let mut servers = Servers::start(1);
+    let (primary, replica, staging) = (servers.primary(), servers.database("replica"), servers.staging());
+    announce(&primary, &replica);
+    servers.check_exact();
+    servers.commit([put("/a", "the text"), publish("/a"), put("/b", "another text"), publish("/b")]);
+    servers.follow_one("replica");
+    servers.commit([purge("/a")]);
+    servers.wait_for_erasures("primary");
+    for copy in ["second", "staging"] {
+        servers.follow_partition(copy, PartitionId(0), 1);
+    }
+    // As long as the purge may come nobody worries.
+    beat(&primary, &staging);
+    assert!(!staging.has_suspects());
+    promote(&replica);
+    servers.rearrange("replica", [("second", "replica"), ("staging", "replica")]);
+    servers.greet();
+    for copy in [servers.database("second"), staging] {
+        servers.settle_primary();
+        servers.follow();
+        assert!(copy.document(&uri("/a"), Which::Live, None).is_err());
+        beat(&replica, &copy);
+        assert_eq!(copy.suspects(), [uri("/a")]);
+        assert_eq!(copy.alarms().len(), 1, "{:?}", copy.alarms());
+        let outcome = synchronize(&replica, &copy, "damaged", &mut Cost::default());
+        assert!(outcome.is_whole() && !copy.has_suspects());
+        assert!(copy.alarms().is_empty(), "{:?}", copy.alarms());
+        assert_eq!(content(&copy, "/a"), b"the text");
+        beat(&replica, &copy);
+        assert!(!copy.has_suspects());
+    }
+    servers.check_equal();
 }

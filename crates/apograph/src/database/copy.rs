@@ -2,15 +2,16 @@
 
 use std::sync::mpsc;
 
+use apograph_store::StoreError;
 use tokio::sync::oneshot;
 
 use apograph_format::{
     Entry, EntryKind, Epoch, EpochFacts, Facts, Heartbeat, PartitionId, Position, Scope, ServerKey,
-    SignedDigest, SourcePoint,
+    SignedDigest, SourcePoint, Timestamp,
 };
 
 use super::Database;
-use super::worker::{Command, JournalFailure, Worker};
+use super::worker::{Command, JournalFailure, Worker, chain};
 use crate::Role;
 use crate::error::TakeError;
 
@@ -43,7 +44,7 @@ impl Database {
         taken.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Is this heartbeat the word of the server we follow, about our database?
+    /// Is this heartbeat the word of the server we follow, about our database? What it had done when it sent what came is here.
     pub fn note_heartbeat(
         &self,
         partition: PartitionId,
@@ -52,7 +53,32 @@ impl Database {
     ) -> Result<(), TakeError> {
         heartbeat
             .verify(source, self.id(), partition)
-            .map_err(|error| TakeError::Signature { reason: error.to_string() })
+            .map_err(|error| TakeError::Signature { reason: error.to_string() })?;
+        let looked = self.look_for_purges_cut_off(partition);
+        looked.map_err(|error| TakeError::Stopped { reason: chain(&error) })
+    }
+
+    /// A version that came before the present history began, and came erased, awaited a purge that its source had; everything
+    /// came since, and that did not: it was cut off. The document is brought anew, like a damaged one.
+    fn look_for_purges_cut_off(&self, partition: PartitionId) -> Result<(), StoreError> {
+        let (Some(store), Some(journal)) = (self.shared.store(partition), self.shared.journal(partition))
+        else {
+            return Ok(());
+        };
+        let progress = store.progress();
+        if store.is_syncing() || progress.position != journal.end() {
+            return Ok(());
+        }
+        let base = self.shared.file().base_of(progress.position.epoch);
+        // Where nobody was promoted yet nothing was cut off.
+        let Some(base) = base.filter(|base| *base > Timestamp::ZERO) else { return Ok(()) };
+        for awaiting in store.awaiting_purges(progress.timestamp) {
+            let (uri, since) = awaiting?;
+            if since <= base {
+                self.shared.suspect_erased(&uri);
+            }
+        }
+        Ok(())
     }
 }
 

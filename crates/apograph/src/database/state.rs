@@ -304,12 +304,21 @@ impl Shared {
 
     /// Something of this document is damaged here.
     pub(crate) fn suspect(&self, uri: &Uri) {
+        self.suspect_because(uri, damaged);
+    }
+
+    /// Something of this document was erased before it came here, and was never purged.
+    pub(crate) fn suspect_erased(&self, uri: &Uri) {
+        self.suspect_because(uri, erased);
+    }
+
+    fn suspect_because(&self, uri: &Uri, why: fn(&Uri) -> String) {
         let is_new = {
             let mut health = self.health();
             health.suspects.len() < SUSPECTS_MAX && health.suspects.insert(uri.clone())
         };
         if is_new {
-            self.alarm(damaged(uri));
+            self.alarm(why(uri));
         }
     }
 
@@ -317,7 +326,7 @@ impl Shared {
     pub(crate) fn clear_suspects(&self) {
         let mut health = self.health();
         for uri in std::mem::take(&mut health.suspects) {
-            health.alarms.retain(|alarm| *alarm != damaged(&uri));
+            health.alarms.retain(|alarm| *alarm != damaged(&uri) && *alarm != erased(&uri));
         }
     }
 
@@ -355,6 +364,12 @@ impl Shared {
 
 fn damaged(uri: &Uri) -> String {
     format!("{uri} is damaged here; a copy brings it anew from its source")
+}
+
+fn erased(uri: &Uri) -> String {
+    format!(
+        "{uri} came here without what a purge had erased, and a promotion cut that purge off; a copy brings it anew from its source"
+    )
 }
 
 /// The place in the source's journal after one more entry of a derived journal.

@@ -235,6 +235,11 @@ impl super::DatabaseFile {
         })
     }
 
+    /// The last commit timestamp of the history that an epoch goes on with.
+    pub(super) fn base_of(&self, epoch: Epoch) -> Option<Timestamp> {
+        self.epochs.iter().find(|start| start.epoch == epoch).map(|start| start.base)
+    }
+
     /// The primary of an epoch.
     pub(super) fn primary_of(&self, epoch: Epoch) -> Option<&ServerIdentity> {
         let of = self.epochs.iter().rev().find(|start| start.epoch <= epoch).or(self.epochs.first());

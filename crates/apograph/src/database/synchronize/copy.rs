@@ -1,5 +1,6 @@
 //! The copy's side: what it has, to be compared; what arrives, installed by the worker.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(in crate::database) struct Installing {
 pub struct Own {
     store: Arc<Store>,
     view: View,
+    /// What purges took and is still in files. None comes to these while a synchronization goes on.
+    going: HashSet<Hash>,
 }
 
 impl Database {
@@ -88,9 +91,11 @@ impl Database {
     }
 
     /// What a partition holds, to be compared.
-    pub fn own(&self, partition: PartitionId) -> Option<Own> {
-        let store = self.shared.store(partition)?;
-        Some(Own { store: Arc::clone(store), view: self.view() })
+    pub fn own(&self, partition: PartitionId) -> Result<Own, SyncError> {
+        let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
+        let pending = store.pending_erasures()?;
+        let going = pending.into_iter().flat_map(|erasure| erasure.payloads).collect();
+        Ok(Own { store: Arc::clone(store), view: self.view(), going })
     }
 
     /// Everything is there: the copy moves to the snapshot. Blocks; durable on return. Refused while a partition has
@@ -154,11 +159,13 @@ impl Own {
     }
 
     /// Is this payload here? If asked for, its bytes are looked at as well.
-    pub fn has_payload(&self, hash: &Hash, checked: bool) -> Result<bool, StoreError> {
-        if checked {
-            return Ok(matches!(self.store.payload(hash), Ok(Some(_))));
-        }
-        self.store.has_payload(hash)
+    pub fn keeps_payload(&self, hash: &Hash, checked: bool) -> Result<bool, StoreError> {
+        let is_here = match checked {
+            true => matches!(self.store.payload(hash), Ok(Some(_))),
+            false => self.store.has_payload(hash)?,
+        };
+        // What a purge took, and is only still in a file, may be gone before anything names it again.
+        Ok(is_here && (!self.going.contains(hash) || self.store.is_named_or_will_be(hash)?))
     }
 
     /// Where a document stands in the tree.
@@ -419,6 +426,10 @@ fn difference(store: &Store, change: &Install, at: Timestamp, shown: Timestamp) 
         Install::Absent(uri) | Install::Purged(uri) => (uri, None),
         Install::Quarantined { .. } => return None,
     };
+    // It came so, and that was said.
+    if store.awaits_purge(uri, at).unwrap_or(false) {
+        return None;
+    }
     let is_full = store.holds(View::Full);
     let what = match (store.head(uri, at), new) {
         (Err(error), _) => format!("it could not be read: {error}"),

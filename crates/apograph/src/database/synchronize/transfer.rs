@@ -161,7 +161,7 @@ impl Database {
         of: &SnapshotPartition,
         scope: SyncScope,
     ) -> Result<Transfer, SyncError> {
-        let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
+        let own = self.own(of.partition)?;
         let syncing = self.syncing(of.partition).ok_or(SyncError::NotBegun)?;
         let mut transfer = self.new_transfer(own, snapshot, of, scope, syncing.is_bulk);
         if syncing.is_bulk {
@@ -215,7 +215,7 @@ impl Database {
         of: &SnapshotPartition,
         scope: SyncScope,
     ) -> Result<Transfer, SyncError> {
-        let own = self.own(of.partition).ok_or(SyncError::NotBegun)?;
+        let own = self.own(of.partition)?;
         let is_empty = own.digest().is_some_and(|(_, documents)| documents == 0);
         let mut transfer = self.new_transfer(own, snapshot, of, scope, is_empty);
         transfer.measured = Some(Measured::default());
@@ -570,7 +570,7 @@ impl Transfer {
                 let is_here = self.in_batch.contains(chunk)
                     || self.lost.contains_key(chunk)
                     || !known.insert(*chunk)
-                    || self.own.has_payload(chunk, self.checks_payloads)?;
+                    || self.own.keeps_payload(chunk, self.checks_payloads)?;
                 if !is_here {
                     hashes.push(*chunk);
                 }
