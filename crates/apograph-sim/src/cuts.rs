@@ -54,6 +54,14 @@ fn follow(source: &Server, copy: &Database) {
     }
 }
 
+/// Nothing comes for a while: what was purged goes.
+fn rest(copy: &Database) {
+    os::as_host(COPY, || {
+        copy.idle();
+        while copy.maintain() {}
+    });
+}
+
 /// Files of the copy's disk.
 fn files() -> Vec<(PathBuf, Vec<u8>)> {
     fn below(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
@@ -91,13 +99,13 @@ fn a_power_cut_while_a_staging_server_erases_leaves_nothing_of_what_was_purged()
             }
             follow(&source, &copy.database);
             os::with(|os| os.host(COPY).cut_in = Some(cut));
-            os::as_host(COPY, || copy.database.idle());
+            rest(&copy.database);
             let is_over = os::with(|os| !std::mem::replace(&mut os.host(COPY).is_cut, true));
             os::as_host(COPY, || drop(copy));
             os::survive(COPY, survival, cut).unwrap();
             let copy = start(COPY);
             follow(&source, &copy.database);
-            os::as_host(COPY, || copy.database.idle());
+            rest(&copy.database);
             for (path, bytes) in files() {
                 assert!(!holds(&bytes), "{survival:?}, cut at {cut}: {}", path.display());
             }
