@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use apograph_format::Hash;
 
+use crate::error::StoreError;
 use crate::purge::PendingErasure;
 
 /// Erasures of a store.
@@ -36,10 +37,10 @@ struct Asked {
 }
 
 /// An erasure left bytes in files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Unerased {
     /// Why, if it failed. Otherwise a reader holds a file open, or a payload came again ahead of the transaction that names it.
-    pub failure: Option<String>,
+    pub failure: Option<StoreError>,
 }
 
 /// While it lives, payloads are going.

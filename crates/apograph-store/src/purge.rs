@@ -183,12 +183,13 @@ impl Store {
             true => self.finish_erasures(&pending).map(|()| true),
             false => Ok(false),
         });
-        self.erasing.ended(match &finished {
+        // Whoever asked is told.
+        self.erasing.ended(match finished {
             Ok(true) => None,
             Ok(false) => Some(Unerased { failure: None }),
-            Err(error) => Some(Unerased { failure: Some(error.to_string()) }),
+            Err(error) => Some(Unerased { failure: Some(error) }),
         });
-        finished.map(|_| true)
+        Ok(true)
     }
 
     fn erase_by(

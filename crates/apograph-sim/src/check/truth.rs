@@ -27,6 +27,8 @@ pub struct Truth {
     by_time: BTreeMap<Timestamp, Happened>,
     ends: BTreeMap<PartitionId, Vec<(Timestamp, Position)>>,
     epochs: Vec<EpochStart>,
+    /// Documents of which a purge did not happen after all.
+    purges_cut_off: BTreeSet<Uri>,
     /// Everything up to here is known.
     pub visible: Timestamp,
 }
@@ -79,6 +81,10 @@ impl Truth {
     pub fn begin(&mut self, start: EpochStart) {
         let base = start.base;
         self.epochs.push(start);
+        let cut =
+            self.by_time.iter().filter(|(at, _)| **at > base).flat_map(|(_, happened)| &happened.changes);
+        let purges = cut.filter(|change| change.operation == Operation::Purge);
+        self.purges_cut_off.extend(purges.map(|change| change.uri.clone()));
         self.by_time.retain(|at, _| *at <= base);
         for ends in self.ends.values_mut() {
             ends.retain(|(at, _)| *at <= base);
@@ -108,6 +114,12 @@ impl Truth {
     pub fn is_purged_after(&self, uri: &Uri, at: Timestamp) -> bool {
         let is_purge = |change: &Change| change.operation == Operation::Purge && change.uri == *uri;
         self.by_time.range(at..).any(|(_, happened)| happened.changes.iter().any(is_purge))
+    }
+
+    /// Was a purge of it cut off? Who is promoted without that purge, and took the document when it was erased already, lacks what it
+    /// erased for good: `docs/reliability.md`.
+    pub fn is_purge_cut_off(&self, uri: &Uri) -> bool {
+        self.purges_cut_off.contains(uri)
     }
 
     /// Every document that ever was.

@@ -316,7 +316,7 @@ impl Worker {
             let Some(left) = store.left_unerased() else { continue };
             self.last_erase = Some(Instant::now());
             if let Some(failure) = left.failure {
-                self.shared.alarm(failure);
+                self.shared.alarm(chain(&failure));
             }
         }
         let erase = self.last_erase.is_none_or(|at| at.elapsed() > ERASE_PAUSE) && !is_backed_up;
