@@ -122,6 +122,12 @@ impl Truth {
         self.purges_cut_off.contains(uri)
     }
 
+    /// Is this line of an export about such a document, or a sum of all lines?
+    pub fn is_about_purge_cut_off(&self, line: &str) -> bool {
+        let is_sum = line.starts_with("{\"end\"") && !self.purges_cut_off.is_empty();
+        is_sum || self.purges_cut_off.iter().any(|uri| line.contains(&format!("\"{uri}\"")))
+    }
+
     /// Every document that ever was.
     pub fn uris(&self) -> BTreeSet<Uri> {
         self.by_time
