@@ -22,6 +22,7 @@ pub mod failover;
 pub mod figures;
 pub mod load;
 pub mod network;
+pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod random;

@@ -3,7 +3,6 @@
 //! The program is the `apograph` that was built beside the running one.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -14,6 +13,8 @@ use apograph_client::format::Durability;
 use apograph_client::types::Status;
 use apograph_client::{Client, Secret};
 use serde_json::Value;
+
+use crate::port::Port;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Last lines of a log that are shown.
@@ -28,6 +29,8 @@ pub struct Server {
     pub folder: PathBuf,
     /// It listens on loopback.
     pub port: u16,
+    // Kept while it does not run.
+    _reserved: Port,
     child: Mutex<Option<Child>>,
     resident_peak: Mutex<u64>,
 }
@@ -41,7 +44,8 @@ impl Server {
         source: Option<(&Server, &str)>,
         partitions: u16,
     ) -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let reserved = Port::free().unwrap();
+        let port = reserved.number;
         let folder = root.join(name);
         let mut command = apograph();
         command.args(["init", "--name", name, "--role", role, "--listen", &format!("127.0.0.1:{port}")]);
@@ -53,15 +57,30 @@ impl Server {
             }
         }
         done(&mut command);
-        Server { name, folder, port, child: Mutex::default(), resident_peak: Mutex::default() }
+        Server {
+            name,
+            folder,
+            port,
+            _reserved: reserved,
+            child: Mutex::default(),
+            resident_peak: Mutex::default(),
+        }
     }
 
     /// A server whose data folder is there already. It keeps its port.
     pub fn at(root: &Path, name: &'static str) -> Server {
         let folder = root.join(name);
         let listen = settings_of(&folder)["listen"].as_str().unwrap().to_owned();
-        let port = listen.rsplit(':').next().unwrap().parse().unwrap();
-        Server { name, folder, port, child: Mutex::default(), resident_peak: Mutex::default() }
+        let reserved = Port::reserve(listen.rsplit(':').next().unwrap().parse().unwrap()).unwrap();
+        let port = reserved.number;
+        Server {
+            name,
+            folder,
+            port,
+            _reserved: reserved,
+            child: Mutex::default(),
+            resident_peak: Mutex::default(),
+        }
     }
 
     /// Changes the settings of its database `main`; they count from the next start.

@@ -1,6 +1,5 @@
 //! The servers that are compared: how each is started, gets a replica, and is spoken to.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use super::SpeedError;
 use super::connection::{Connection, Dialect};
 use super::http::Http;
 use super::postgres::Postgres;
+use crate::port::Port;
 use crate::process::Server;
 
 /// A kind of server.
@@ -52,7 +52,7 @@ enum Nodes {
 #[derive(Debug)]
 struct FloorNode {
     program: PathBuf,
-    port: u16,
+    port: Port,
     folder: PathBuf,
     process: Option<Child>,
 }
@@ -93,7 +93,7 @@ impl Cluster {
                 servers.push(replica);
             }
             Nodes::Floor(nodes) => {
-                let (program, source) = (nodes[0].program.clone(), nodes[0].port);
+                let (program, source) = (nodes[0].program.clone(), nodes[0].port.number);
                 let replica = FloorNode::new(&program, &self.root, nodes.len(), Some(source))?;
                 nodes.push(replica);
             }
@@ -117,7 +117,7 @@ impl Cluster {
         match &mut self.nodes {
             Nodes::Apograph(servers) => servers[node].start(),
             Nodes::Floor(nodes) => {
-                let source = nodes[0].port;
+                let source = nodes[0].port.number;
                 nodes[node].start((node > 0).then_some(source))?;
             }
             Nodes::Postgres(postgres) => postgres.boot(node)?,
@@ -140,7 +140,7 @@ impl Cluster {
                 )
             }
             Nodes::Floor(nodes) => {
-                Connection::Http(Http::connect(nodes[node].port, None).await?, Dialect::Floor)
+                Connection::Http(Http::connect(nodes[node].port.number, None).await?, Dialect::Floor)
             }
             Nodes::Postgres(postgres) => Connection::Postgres(Arc::new(postgres.connect(node).await?)),
         })
@@ -190,14 +190,14 @@ impl Drop for Cluster {
 impl FloorNode {
     fn new(program: &Path, root: &Path, number: usize, source: Option<u16>) -> Result<FloorNode, SpeedError> {
         let folder = root.join(format!("floor{number}"));
-        let mut node = FloorNode { program: program.to_owned(), port: free_port()?, folder, process: None };
+        let mut node = FloorNode { program: program.to_owned(), port: Port::free()?, folder, process: None };
         node.start(source)?;
         Ok(node)
     }
 
     fn start(&mut self, source: Option<u16>) -> Result<(), SpeedError> {
         let mut command = Command::new(&self.program);
-        command.arg("floor").arg("--dir").arg(&self.folder).args(["--port", &self.port.to_string()]);
+        command.arg("floor").arg("--dir").arg(&self.folder).args(["--port", &self.port.number.to_string()]);
         if let Some(source) = source {
             command.args(["--source", &source.to_string()]);
         }
@@ -219,9 +219,4 @@ impl Drop for FloorNode {
         // It holds nothing that a kill would lose.
         let _ = self.end();
     }
-}
-
-/// A port that nobody listens on.
-pub(super) fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use tokio_postgres::{Client, NoTls, Statement};
 
 use super::SpeedError;
-use super::peer::free_port;
 use super::texts::{Texts, key};
+use crate::port::Port;
 
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 /// The programs refuse to run as root.
@@ -22,7 +22,7 @@ const USER: &str = "postgres";
 #[derive(Debug)]
 pub(super) struct Postgres {
     root: PathBuf,
-    ports: Vec<u16>,
+    ports: Vec<Port>,
 }
 
 /// A connection with its statements prepared.
@@ -50,7 +50,7 @@ impl Postgres {
             // The way there must be open, too.
             done(Command::new("chmod").arg("a+rx").args(root.ancestors().take(4)))?;
         }
-        let postgres = Postgres { root, ports: vec![free_port()?] };
+        let postgres = Postgres { root, ports: vec![Port::free()?] };
         let made = postgres.folder(0);
         done(
             program("initdb")
@@ -81,7 +81,7 @@ impl Postgres {
     /// One more standby: its backup is part of it.
     pub(super) fn attach(&mut self) -> Result<(), SpeedError> {
         let node = self.ports.len();
-        self.ports.push(free_port()?);
+        self.ports.push(Port::free()?);
         let slot = format!("slot{node}");
         let mut backup = program("pg_basebackup");
         backup.args([
@@ -97,7 +97,7 @@ impl Postgres {
             &slot,
             "--checkpoint=fast",
         ]);
-        done(backup.args(["-p", &self.ports[0].to_string(), "-D"]).arg(self.folder(node)))?;
+        done(backup.args(["-p", &self.ports[0].number.to_string(), "-D"]).arg(self.folder(node)))?;
         self.configure(node)?;
         self.boot(node)
     }
@@ -143,7 +143,7 @@ impl Postgres {
     }
 
     async fn client(&self, node: usize) -> Result<Client, SpeedError> {
-        let settings = format!("host=127.0.0.1 port={} user={USER} dbname=postgres", self.ports[node]);
+        let settings = format!("host=127.0.0.1 port={} user={USER} dbname=postgres", self.ports[node].number);
         let (client, connection) = tokio_postgres::connect(&settings, NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
@@ -163,7 +163,7 @@ impl Postgres {
              wal_level = replica\nwal_compression = lz4\ndefault_toast_compression = lz4\nmax_wal_size = 24GB\n\
              checkpoint_timeout = 30min\nmax_wal_senders = 20\nmax_replication_slots = 20\nhot_standby = on\n\
              logging_collector = off\n",
-            self.ports[node]
+            self.ports[node].number
         ));
         Ok(fs::write(path, text)?)
     }

@@ -13,6 +13,7 @@ use apograph_server::{ServeError, ServeOptions, serve};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) folder: TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) http: Client,
+    // Bound and not listened on: nobody's connection gets its port while it does not run.
+    reserved: TcpSocket,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), ServeError>>,
 }
@@ -53,16 +56,20 @@ impl Server {
     }
 
     pub(crate) async fn start(folder: TempDir) -> Server {
-        Server::start_at(folder, "127.0.0.1:0".parse().unwrap()).await
+        let reserved = TcpSocket::new_v4().unwrap();
+        reserved.set_reuseaddr(true).unwrap();
+        reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Server::start_at(folder, reserved).await
     }
 
     /// As itself again, where others look for it.
     pub(crate) async fn restart(self) -> Server {
-        let address = self.address;
-        Server::start_at(self.stop().await, address).await
+        let (folder, reserved) = self.end().await;
+        Server::start_at(folder, reserved).await
     }
 
-    async fn start_at(folder: TempDir, address: SocketAddr) -> Server {
+    async fn start_at(folder: TempDir, reserved: TcpSocket) -> Server {
+        let address = reserved.local_addr().unwrap();
         let (shutdown, path) = (CancellationToken::new(), folder.path().to_owned());
         let (ready, at) = oneshot::channel();
         let stop = shutdown.clone();
@@ -74,7 +81,7 @@ impl Server {
             panic!("the server did not start: {:?}", running.await);
         };
         let http = Client::builder().no_proxy().build().unwrap();
-        Server { folder, address, http, shutdown, running }
+        Server { folder, address, http, reserved, shutdown, running }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -103,9 +110,13 @@ impl Server {
     }
 
     pub(crate) async fn stop(self) -> TempDir {
+        self.end().await.0
+    }
+
+    async fn end(self) -> (TempDir, TcpSocket) {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();
-        self.folder
+        (self.folder, self.reserved)
     }
 
     /// Files below a folder of the data folder.
