@@ -222,6 +222,7 @@ impl Store {
         }
         batch.delete(keys::cut(uri));
         batch.delete(keys::awaiting(uri));
+        batch.delete(keys::quarantine(uri));
         Ok(gone.erased)
     }
 

@@ -205,6 +205,25 @@ impl Store {
         Ok(true)
     }
 
+    /// Forgets documents in quarantine of which nothing is here. For where the digest is the source's: then nothing is there either.
+    pub fn release_absent(&self) -> Result<(), StoreError> {
+        let mut state = self.state_mut();
+        let Some(known) = state.progress.sync.clone() else {
+            return Err(StoreError::NoSync);
+        };
+        let mut batch = Batch::new();
+        for held in self.quarantine(known.version) {
+            let (uri, _) = held?;
+            if self.head(&uri, known.version)?.is_none() {
+                batch.delete(keys::quarantine(&uri));
+            }
+        }
+        if !batch.is_empty() {
+            self.write_sync(&mut state, batch, known.step()?)?;
+        }
+        Ok(())
+    }
+
     /// The digest of what was installed so far, and the number of documents.
     pub fn sync_digest(&self, view: View) -> Option<(Digest, u64)> {
         self.state_mut().trees.digest(view)

@@ -9,6 +9,9 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use apograph::Database;
@@ -44,6 +47,16 @@ fn filling(number: usize) -> Vec<u8> {
     (0..FILLING_BYTES).map(|_| next()).collect()
 }
 
+/// Files of the store's tables.
+fn tables(folder: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let inside = |path: PathBuf| if path.is_dir() { tables(&path) } else { BTreeSet::from([path]) };
+    entries
+        .flat_map(inside)
+        .filter(|path| path.components().any(|part| part.as_os_str() == "store"))
+        .collect()
+}
+
 fn pending(database: &Database) -> u64 {
     let status = database.status().unwrap();
     status.partitions.iter().map(|partition| partition.erasures_pending).sum()
@@ -66,8 +79,11 @@ fn writers_do_not_wait_for_an_erasure_and_what_comes_again_stays() {
         let gone = format!("/gone/{round}");
         commit(&primary, vec![put_content(&gone, text())]);
         commit(&primary, vec![operation(&gone, Action::Purge)]);
-        // The worker rests, and begins it.
-        std::thread::sleep(Duration::from_millis(500));
+        // The worker rests, and begins it: its files are written anew.
+        let before = tables(&servers.path("primary"));
+        while tables(&servers.path("primary")).is_subset(&before) && pending(&primary) == 1 {
+            std::thread::yield_now();
+        }
         assert!(content(&primary, &gone).is_err());
         let begun = Instant::now();
         commit(&primary, vec![put(&format!("/beside/{round}"), "x")]);

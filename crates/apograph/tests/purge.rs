@@ -9,7 +9,7 @@
 
 mod support;
 
-use apograph::database::roles::Promote;
+use apograph::database::roles::{Block, Promote, RoleError};
 use apograph::format::{Frame, PartitionId, Properties, SyncScope, View};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, Put, Transaction};
@@ -278,4 +278,65 @@ fn what_came_erased_by_a_purge_that_a_promotion_cut_off_is_asked_for_again() {
         assert!(!copy.has_suspects());
     }
     servers.check_equal();
+}
+
+/// Of a version that came erased nothing is left if its purge does not come, too: a primary asks no other copy for it.
+#[test]
+fn who_lacks_what_a_purge_erased_and_the_purge_is_not_promoted_unless_forced() {
+    let blocks = |copy: &Database| copy.plan_promotion().unwrap().blocks;
+    let ahead = |documents: u64| Block::ErasedAhead { documents, first: uri("/a") };
+    let mut servers = Servers::start(1);
+    let (primary, replica, second) =
+        (servers.primary(), servers.database("replica"), servers.database("second"));
+    announce(&primary, &replica);
+    announce(&primary, &second);
+    servers.check_exact();
+    let properties = Some(Properties::parse(r#"{"title":"no text"}"#).unwrap());
+    servers.commit([operation("/a", Action::Put(Put { properties, ..Put::default() }))]);
+    servers.commit([put("/b", "a text")]);
+    servers.commit([put("/c", "another text")]);
+    servers.commit([put("/d", "a third text")]);
+    for at in ["/a", "/b", "/c"] {
+        servers.commit([purge(at)]);
+    }
+    servers.wait_for_erasures("primary");
+    for copy in ["replica", "second"] {
+        servers.follow_partition(copy, PartitionId(0), 3);
+        assert_eq!(blocks(&servers.database(copy)), [ahead(3)]);
+    }
+    let refused = replica.promote(Promote { reason: "the primary looked dead".into(), ..Promote::default() });
+    let Err(RoleError::Blocked { blocks: found, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(found, [ahead(3)]);
+    servers.follow_partition("second", PartitionId(0), 1_000);
+    assert_eq!(blocks(&second), []);
+    drop(replica);
+    servers.restart_one("replica");
+    let replica = servers.database("replica");
+    assert_eq!(blocks(&replica), [ahead(3)]);
+    let promote = Promote { reason: "it is the only one".into(), force: true, ..Promote::default() };
+    replica.promote(promote).unwrap();
+    // What is lost is told by every copy that asks for it, until it is purged again.
+    primary.learn(replica.epochs()).unwrap();
+    primary.become_replica().unwrap();
+    synchronize(&replica, &primary, "unknown-position", &mut Cost::default());
+    let held = || primary.quarantine().unwrap().into_iter().map(|held| held.uri).collect::<Vec<_>>();
+    assert_eq!(held(), [uri("/b"), uri("/c")]);
+    assert_eq!(blocks(&primary), [Block::Incomplete, ahead(1)]);
+    servers.rearrange("replica", [("primary", "replica")]);
+    servers.greet();
+    servers.follow_one("primary");
+    beat(&replica, &primary);
+    // It has what its source has.
+    assert_eq!(blocks(&primary), [Block::Incomplete]);
+    assert!(!primary.has_suspects());
+    for at in ["/a", "/b"] {
+        servers.commit([purge(at)]);
+    }
+    servers.follow_one("primary");
+    assert_eq!(held(), [uri("/c")]);
+    servers.commit([purge("/c")]);
+    let outcome = synchronize(&replica, &primary, "quarantined", &mut Cost::default());
+    assert!(outcome.is_whole() && held().is_empty(), "{outcome:?} {:?}", held());
+    assert_eq!(blocks(&primary), []);
+    servers.check_equal_one("primary");
 }

@@ -27,8 +27,6 @@ pub struct Truth {
     by_time: BTreeMap<Timestamp, Happened>,
     ends: BTreeMap<PartitionId, Vec<(Timestamp, Position)>>,
     epochs: Vec<EpochStart>,
-    /// Documents of which a purge did not happen after all.
-    purges_cut_off: BTreeSet<Uri>,
     /// Everything up to here is known.
     pub visible: Timestamp,
 }
@@ -81,10 +79,6 @@ impl Truth {
     pub fn begin(&mut self, start: EpochStart) {
         let base = start.base;
         self.epochs.push(start);
-        let cut =
-            self.by_time.iter().filter(|(at, _)| **at > base).flat_map(|(_, happened)| &happened.changes);
-        let purges = cut.filter(|change| change.operation == Operation::Purge);
-        self.purges_cut_off.extend(purges.map(|change| change.uri.clone()));
         self.by_time.retain(|at, _| *at <= base);
         for ends in self.ends.values_mut() {
             ends.retain(|(at, _)| *at <= base);
@@ -114,18 +108,6 @@ impl Truth {
     pub fn is_purged_after(&self, uri: &Uri, at: Timestamp) -> bool {
         let is_purge = |change: &Change| change.operation == Operation::Purge && change.uri == *uri;
         self.by_time.range(at..).any(|(_, happened)| happened.changes.iter().any(is_purge))
-    }
-
-    /// Was a purge of it cut off? Who is promoted without that purge, and took the document when it was erased already, lacks what it
-    /// erased for good: `docs/reliability.md`.
-    pub fn is_purge_cut_off(&self, uri: &Uri) -> bool {
-        self.purges_cut_off.contains(uri)
-    }
-
-    /// Is this line of an export about such a document, or a sum of all lines?
-    pub fn is_about_purge_cut_off(&self, line: &str) -> bool {
-        let is_sum = line.starts_with("{\"end\"") && !self.purges_cut_off.is_empty();
-        is_sum || self.purges_cut_off.iter().any(|uri| line.contains(&format!("\"{uri}\"")))
     }
 
     /// Every document that ever was.

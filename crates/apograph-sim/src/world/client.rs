@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use apograph::error::{CommitError, ReadError};
+use apograph::error::CommitError;
 use apograph::format::{State, Timestamp, Uri};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, ContentChange, Precondition, Put, Transaction};
@@ -312,12 +312,7 @@ impl World {
                     self.noticed(host, &format!("cannot read {uri} at {at}: {error}"));
                     continue;
                 }
-                let is_lost = |error: &ReadError| {
-                    matches!(error, ReadError::Erased { .. }) && self.truth.is_purge_cut_off(&uri)
-                };
-                if !read.as_ref().is_err_and(is_lost) {
-                    read.map_err(|error| format!("{name} cannot read {uri} at {at}: {error}"))?;
-                }
+                read.map_err(|error| format!("{name} cannot read {uri} at {at}: {error}"))?;
             }
             self.figures.reads += 1;
         }

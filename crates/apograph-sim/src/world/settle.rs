@@ -143,9 +143,7 @@ impl World {
             }
             self.read_at(host, Some(database.visible()))?;
             if host != acting {
-                // What a primary lacks because of a purge that was cut off its copies may have.
-                let is_excused = |line: &str| self.truth.is_about_purge_cut_off(line);
-                equal(&primary, &database, is_excused).map_err(|error| format!("{name}: {error}"))?;
+                equal(&primary, &database).map_err(|error| format!("{name}: {error}"))?;
             }
             os::compare(host)?;
             self.look_for_secrets(host, database.view())?;
@@ -200,7 +198,7 @@ fn read_all(folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> std::io::Re
 }
 
 /// Digests, exports, and journals of what both have.
-pub(super) fn equal(primary: &Database, copy: &Database, is_excused: impl Fn(&str) -> bool) -> Checked {
+pub(super) fn equal(primary: &Database, copy: &Database) -> Checked {
     let view = copy.view();
     let at = copy.visible();
     let digest = |of: &Database| of.digest_at(view, at).map(|found| (found.digest, found.documents));
@@ -211,8 +209,7 @@ pub(super) fn equal(primary: &Database, copy: &Database, is_excused: impl Fn(&st
     }
     let lines = |of: &Database| -> Checked<Vec<String>> {
         let export = of.export(view, Some(at)).map_err(|error| error.to_string())?;
-        let lines = export.filter(|line| !line.as_ref().is_ok_and(|line| is_excused(line)));
-        lines.map(|line| line.map_err(|error| error.to_string())).collect()
+        export.map(|line| line.map_err(|error| error.to_string())).collect()
     };
     let (here, there) = (lines(copy)?, lines(primary)?);
     if here != there {

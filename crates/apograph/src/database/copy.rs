@@ -58,8 +58,8 @@ impl Database {
         looked.map_err(|error| TakeError::Stopped { reason: chain(&error) })
     }
 
-    /// A version that came before the present history began, and came erased, awaited a purge that its source had; everything
-    /// came since, and that did not: it was cut off. The document is brought anew, like a damaged one.
+    /// What awaits a purge although everything came since waits in vain. If it came before the present history began, the
+    /// purge was cut off: the document is brought anew, like a damaged one. If it came since, the source lacks it for good, too.
     fn look_for_purges_cut_off(&self, partition: PartitionId) -> Result<(), StoreError> {
         let (Some(store), Some(journal)) = (self.shared.store(partition), self.shared.journal(partition))
         else {
@@ -69,6 +69,7 @@ impl Database {
         if store.is_syncing() || progress.position != journal.end() {
             return Ok(());
         }
+        self.shared.note_caught_up(partition, progress.timestamp);
         let base = self.shared.file().base_of(progress.position.epoch);
         // Where nobody was promoted yet nothing was cut off.
         let Some(base) = base.filter(|base| *base > Timestamp::ZERO) else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! What the worker and all readers of a database share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -54,6 +54,9 @@ pub(crate) struct Shared {
     pub(crate) health: Mutex<Health>,
     /// Grows when the journals begin anew: whoever reads the old ones has to ask again.
     pub(crate) generation: AtomicU64,
+    /// By partition, in the journals of this generation: of what came by then, the source had erased nothing by a purge that
+    /// had not come, too.
+    caught_up: Mutex<BTreeMap<PartitionId, (u64, Timestamp)>>,
     /// Snapshots that copies read.
     pub(crate) pins: Pins,
     /// While a backup is made nothing is taken out of the journals.
@@ -133,6 +136,7 @@ impl Shared {
             appended: (0..count).map(|_| AtomicU64::new(0)).collect(),
             health: Mutex::new(Health { proofs, sources, ..Health::default() }),
             generation: AtomicU64::new(0),
+            caught_up: Mutex::default(),
             pins: Pins::default(),
             backing_up: AtomicBool::new(false),
             gate: Mutex::default(),
@@ -310,6 +314,30 @@ impl Shared {
     /// Something of this document was erased before it came here, and was never purged.
     pub(crate) fn suspect_erased(&self, uri: &Uri) {
         self.suspect_because(uri, erased);
+    }
+
+    /// Everything that the source had when it read this partition's entries to their end is here.
+    pub(super) fn note_caught_up(&self, partition: PartitionId, at: Timestamp) {
+        let generation = self.generation.load(Ordering::Acquire);
+        let mut caught_up = self.caught_up.lock().unwrap_or_else(PoisonError::into_inner);
+        caught_up.insert(partition, (generation, at));
+    }
+
+    /// Documents that came without what a purge had erased, and whose purge may still come: how many, and the first.
+    pub(super) fn erased_ahead(&self) -> Result<Option<(u64, Uri)>, StoreError> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let caught_up = self.caught_up.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut found: Option<(u64, Uri)> = None;
+        for (partition, store) in self.held.iter().zip(&self.stores) {
+            let known = caught_up.get(&partition).filter(|(of, _)| *of == generation);
+            for awaiting in store.awaiting_purges(store.progress().timestamp) {
+                let (uri, since) = awaiting?;
+                if known.is_none_or(|(_, at)| since > *at) {
+                    found.get_or_insert((0, uri)).0 += 1;
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn suspect_because(&self, uri: &Uri, why: fn(&Uri) -> String) {

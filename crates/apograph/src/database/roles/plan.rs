@@ -111,6 +111,17 @@ pub enum Block {
         /// How many are known.
         documents: u64,
     },
+    /// Documents came without what a purge had erased, and the purge was not there yet.
+    #[error(
+        "{documents} documents, {first} first, came here without what a purge had erased, and that purge did not come: without it they would \
+         lack that for good, also where another copy has it"
+    )]
+    ErasedAhead {
+        /// How many.
+        documents: u64,
+        /// One of them.
+        first: Uri,
+    },
     /// The last synchronization left something out, or holds something back.
     #[error("the last synchronization did not bring everything")]
     Incomplete,
@@ -161,6 +172,7 @@ impl Block {
             Block::Synchronizing => "synchronizing",
             Block::Differs { .. } => "differs",
             Block::Damaged { .. } => "damaged",
+            Block::ErasedAhead { .. } => "erased-ahead",
             Block::Incomplete => "incomplete",
             Block::Shorter { .. } => "shorter",
             Block::Unnamed { .. } => "unnamed",
@@ -170,7 +182,7 @@ impl Block {
 
     /// May an administrator decide against it?
     pub fn may_be_forced(&self) -> bool {
-        matches!(self, Block::LaterEpoch { .. } | Block::Unnamed { .. })
+        matches!(self, Block::LaterEpoch { .. } | Block::Unnamed { .. } | Block::ErasedAhead { .. })
     }
 }
 
@@ -193,6 +205,9 @@ impl Worker {
         };
         let partitions = self.shared.held.iter().zip(&self.journals).map(partition).collect::<Vec<_>>();
         let mut blocks = self.blocks();
+        let ahead =
+            self.shared.erased_ahead().map_err(|error| RoleError::Stopped { reason: chain(&error) })?;
+        blocks.extend(ahead.map(|(documents, first)| Block::ErasedAhead { documents, first }));
         let is_shorter = |of: &&PlannedPartition| of.durable.sequence < of.acknowledged.sequence;
         blocks.extend(partitions.iter().filter(is_shorter).map(|of| Block::Shorter {
             partition: of.partition,

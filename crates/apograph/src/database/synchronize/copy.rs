@@ -381,6 +381,7 @@ impl Worker {
             let found =
                 store.sync_digest(marker.snapshot.view).map(|(digest, _)| digest).unwrap_or(Hash([0; 32]));
             if found == of.digest {
+                store.release_absent()?;
                 continue;
             }
             is_equal = false;
