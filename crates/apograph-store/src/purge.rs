@@ -11,6 +11,7 @@ use crate::engine::{EngineError, Erased, Space};
 use crate::erasing::Unerased;
 use crate::error::StoreError;
 use crate::keys;
+use crate::meta::Progress;
 use crate::store::Store;
 
 /// What belongs to one document.
@@ -107,7 +108,11 @@ impl Store {
 
     /// Does anything name it, also of what a synchronization brought so far?
     pub fn is_named_or_will_be(&self, payload: &Hash) -> Result<bool, StoreError> {
-        let progress = self.progress();
+        self.is_named_after(payload, &self.progress())
+    }
+
+    /// What a synchronization brought is named above what readers see.
+    fn is_named_after(&self, payload: &Hash, progress: &Progress) -> Result<bool, StoreError> {
         let none = BTreeSet::new();
         Ok(self.is_named(payload, &none, progress.timestamp)?
             || self.is_named(payload, &none, progress.latest())?)
@@ -204,11 +209,8 @@ impl Store {
         {
             // The writer names nothing meanwhile, and knows afterwards what goes.
             let state = self.state();
-            // What a synchronization brought is named above what readers see.
-            let (at, latest) = (state.progress.timestamp, state.progress.latest());
-            let none = BTreeSet::new();
             for hash in pending.iter().flat_map(|erasure| &erasure.payloads) {
-                if self.is_named(hash, &none, at)? || self.is_named(hash, &none, latest)? {
+                if self.is_named_after(hash, &state.progress)? {
                     continue;
                 }
                 if self.ahead().files.contains(hash) {

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::{
+    collections::BTreeSet,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +22,11 @@ fn open(folder: &Path) -> Lsm {
 /// Bodies stand apart from a few bytes on.
 fn options() -> LsmOptions {
     LsmOptions { apart_bytes: 6, ..LsmOptions::default() }
+}
+
+fn files(folder: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { BTreeSet::from([path]) }).collect()
 }
 
 fn put(engine: &Lsm, key: &str, value: &str, at: u64) {
@@ -377,9 +383,13 @@ fn nobody_waits_for_a_flush_that_takes_its_time() {
         };
         let last = fill(100);
         let stop = Arc::new(AtomicBool::new(false));
+        let before = files(folder.path());
         std::thread::scope(|scope| {
             let flushing = scope.spawn(|| engine.flush_gently(&stop).unwrap());
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            while files(folder.path()).is_subset(&before) {
+                assert!(!flushing.is_finished(), "it takes its time");
+                std::thread::yield_now();
+            }
             assert!(!flushing.is_finished(), "it takes its time");
             assert!(
                 engine.get(Space::Documents, b"1", last).unwrap().is_some(),

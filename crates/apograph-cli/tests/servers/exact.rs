@@ -1,6 +1,8 @@
 //! The exact-copy check between processes, and the comparison with git.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use base64::Engine as _;
 use serde_json::Value;
@@ -35,6 +37,36 @@ pub(crate) fn check_exports(copy: &Server, primary: &Server, view: &str) {
     eventually(&format!("{} exports the bytes of {}", copy.name, primary.name), || {
         export(copy, view) == export(primary, view)
     });
+}
+
+/// Both export the same bytes as of a time, however many: they are read side by side.
+pub(crate) fn check_exports_as_of(at: &str, one: &Server, other: &Server) {
+    let mut exports = [one, other].map(|server| {
+        let mut command = server.command("reader", &["export", "--view", "full", "--as-of", at]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
+        (child, lines)
+    });
+    let mut compared = 0;
+    loop {
+        let [(_, one_lines), (_, other_lines)] = &mut exports;
+        let (left, right) = (one_lines.fill_buf().unwrap(), other_lines.fill_buf().unwrap());
+        let length = left.len().min(right.len());
+        assert!(
+            left[..length] == right[..length],
+            "{} and {} differ after {compared} bytes",
+            one.name,
+            other.name
+        );
+        assert_eq!(left.is_empty(), right.is_empty(), "one export ends after {compared} bytes");
+        if length == 0 {
+            break;
+        }
+        compared += length;
+        one_lines.consume(length);
+        other_lines.consume(length);
+    }
+    assert!(exports.iter_mut().all(|(child, _)| child.wait().unwrap().success()));
 }
 
 pub(crate) fn export(server: &Server, view: &str) -> String {

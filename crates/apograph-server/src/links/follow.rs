@@ -120,8 +120,7 @@ impl Stream {
                 self.take(entries, first, incoming).await?;
             }
             if let Some(heartbeat) = heartbeat {
-                let noted = self.database.note_heartbeat(self.request.partition, &heartbeat, &self.source);
-                noted.map_err(|error| self.halted(&error))?;
+                self.note(&heartbeat).await?;
                 if self.database.is_part() && self.database.generation() != self.generation {
                     return Err(self.ended("the journals here begin anew".to_owned()));
                 }
@@ -209,6 +208,16 @@ impl Stream {
             }
         };
         End { event, detail: Some(error.to_string()) }
+    }
+
+    /// Reads the store, so not here.
+    async fn note(&self, heartbeat: &Heartbeat) -> Result<(), End> {
+        let (database, partition) = (self.database.clone(), self.request.partition);
+        let (heartbeat, source) = (heartbeat.clone(), self.source);
+        let noting =
+            tokio::task::spawn_blocking(move || database.note_heartbeat(partition, &heartbeat, &source));
+        let noted = noting.await.map_err(|error| self.ended(error.to_string()))?;
+        noted.map_err(|error| self.halted(&error))
     }
 
     fn halted(&self, error: &TakeError) -> End {
