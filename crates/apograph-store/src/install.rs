@@ -6,7 +6,7 @@
 //!   tell of the same moment, also after a crash.
 //! - What was begun cannot be taken back, only finished, with this snapshot or a later one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use apograph_format::{
     Digest, Hash, Head, Leaf, Payload, Position, State as DocumentState, SyncDocument, Timestamp, Uri, View,
@@ -45,6 +45,8 @@ pub enum Install {
     Absent(Uri),
     /// The document was purged.
     Purged(Uri),
+    /// What is here was never shown in the history that the source has: nothing of it stays.
+    Forgotten(Uri),
     /// It cannot be taken: it stays as it is here, and is listed with the reason.
     Quarantined {
         /// Which.
@@ -130,6 +132,7 @@ impl Store {
         };
         let mut batch = Batch::new();
         let payloads = self.bring(&mut batch, &installment.payloads)?;
+        ahead_of_documents(&mut batch, installment);
         let mut erased = Vec::new();
         let mut heads: Vec<(Uri, Option<Head>)> = Vec::new();
         // First what goes, so that what comes and names the same has the last word. What two documents name goes with
@@ -147,6 +150,7 @@ impl Store {
                 }
                 Install::Absent(uri) => (uri, self.shown_no_more(uri, DocumentState::Withdrawn, &known)?),
                 Install::Purged(uri) => (uri, self.shown_no_more(uri, DocumentState::Purged, &known)?),
+                Install::Forgotten(uri) => (uri, None),
                 Install::Quarantined { uri, reason } => {
                     let held = Quarantined { reason: reason.clone(), at: known.target };
                     batch.put(keys::quarantine(uri), encode_json(&held)?);
@@ -229,8 +233,8 @@ impl Store {
         self.state_mut().trees.digest(view)
     }
 
-    /// The store stands at the snapshot from now on: `position`, `source` and `last_published` are the source's there.
-    /// Durable on return.
+    /// The store stands at the snapshot from now on: `position`, `source` and `last_published` are the source's there. What came
+    /// for documents of an earlier snapshot, or for some in quarantine, and nothing names goes. Durable on return.
     pub fn finish_sync(
         &self,
         position: Position,
@@ -253,6 +257,7 @@ impl Store {
             };
             state.trees.count_into(&mut progress);
             let mut batch = Batch::new();
+            self.drop_unnamed(&mut batch, &state.progress, &known)?;
             batch.put(keys::META, progress.encode());
             self.engine.write(&batch, progress.timestamp.0)?;
             state.progress = progress;
@@ -334,7 +339,7 @@ impl Store {
         for change in changes {
             let uri = match change {
                 Install::Document(document) if !document.extends => &document.uri,
-                Install::Purged(uri) => uri,
+                Install::Purged(uri) | Install::Forgotten(uri) => uri,
                 // In the published view versions of what was public once stay: `docs/decisions/0004-published-view.md`.
                 Install::Absent(uri) if self.holds(View::Full) => uri,
                 Install::Absent(_) | Install::Document(_) | Install::Quarantined { .. } => continue,
@@ -415,6 +420,21 @@ impl Store {
         self.tree_settings.keys.iter().map(stored).collect()
     }
 
+    /// Payloads that came ahead of their documents, and that no document named in the end.
+    fn drop_unnamed(&self, batch: &mut Batch, before: &Progress, known: &Syncing) -> Result<(), StoreError> {
+        let mut unnamed = Vec::new();
+        for item in self.engine.range(Space::Documents, &keys::all_ahead(), known.version.0) {
+            let (key, _) = item?;
+            let hash = key.last_chunk().map(|hash| Hash(*hash));
+            let hash = hash.ok_or_else(|| StoreError::damaged("the list of payloads that came ahead"))?;
+            batch.delete(key);
+            if !self.is_named_after(&hash, before)? {
+                unnamed.push(hash);
+            }
+        }
+        if unnamed.is_empty() { Ok(()) } else { self.remember_erasure(batch, known, &unnamed) }
+    }
+
     /// Erasures of a synchronization are those of the entry that it ends at: the journal that held the rest goes.
     fn remember_erasure(
         &self,
@@ -441,6 +461,25 @@ impl Store {
         self.engine.write(&batch, syncing.version.0)?;
         state.progress = progress;
         Ok(syncing)
+    }
+}
+
+/// Notes the payloads that no document of this batch names: those of later ones may.
+fn ahead_of_documents(batch: &mut Batch, installment: &Installment) {
+    let documents = installment.changes.iter().filter_map(|change| match change {
+        Install::Document(document) => Some(document),
+        _ => None,
+    });
+    let named: HashSet<&Hash> = documents
+        .flat_map(|document| {
+            let versions = document.versions.iter().map(|version| &version.id);
+            versions.chain(document.contents.iter().flat_map(|content| &content.chunks))
+        })
+        .collect();
+    let came =
+        installment.payloads.iter().filter(|payload| !payload.erased && !named.contains(&payload.hash));
+    for payload in came {
+        batch.put(keys::ahead(&payload.hash), Vec::new());
     }
 }
 

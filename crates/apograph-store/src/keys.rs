@@ -129,6 +129,15 @@ pub(crate) fn all_awaiting() -> KeyRange {
     KeyRange::prefix(vec![b'w'])
 }
 
+/// The payload came in a synchronization ahead of the document that names it.
+pub(crate) fn ahead(payload: &Hash) -> Vec<u8> {
+    prefixed(b'a', &[&payload.0])
+}
+
+pub(crate) fn all_ahead() -> KeyRange {
+    KeyRange::prefix(vec![b'a'])
+}
+
 /// Leaves of a bucket: those whose places begin with its number in `bits` bits.
 pub(crate) fn leaves(view: View, bucket: usize, bits: u32) -> KeyRange {
     let first = |bucket: usize| {

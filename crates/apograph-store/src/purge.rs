@@ -112,7 +112,7 @@ impl Store {
     }
 
     /// What a synchronization brought is named above what readers see.
-    fn is_named_after(&self, payload: &Hash, progress: &Progress) -> Result<bool, StoreError> {
+    pub(crate) fn is_named_after(&self, payload: &Hash, progress: &Progress) -> Result<bool, StoreError> {
         let none = BTreeSet::new();
         Ok(self.is_named(payload, &none, progress.timestamp)?
             || self.is_named(payload, &none, progress.latest())?)

@@ -15,8 +15,8 @@ use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, Put, Transaction};
 use apograph::{Database, Operation, Role};
 use bytes::BytesMut;
-use support::synchronize::{Cost, begin, step, synchronize};
-use support::{Servers, operation, publish, put, put_content, transaction, uri};
+use support::synchronize::{Cost, begin, step, step_pieces, synchronize};
+use support::{Servers, files, operation, publish, put, put_content, transaction, uri};
 
 fn purge(at: &str) -> Operation {
     operation(at, Action::Purge)
@@ -339,4 +339,76 @@ fn who_lacks_what_a_purge_erased_and_the_purge_is_not_promoted_unless_forced() {
     assert!(outcome.is_whole() && held().is_empty(), "{outcome:?} {:?}", held());
     assert_eq!(blocks(&primary), []);
     servers.check_equal_one("primary");
+}
+
+/// Bytes come ahead of the document that names them. Where another snapshot does not have it any more nothing names them, and no
+/// purge would find them.
+#[test]
+fn what_came_for_a_snapshot_that_was_given_up_and_was_purged_since_is_erased() {
+    let bytes: Vec<u8> = (0..4_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bytes = [b"CANARY".repeat(4), bytes].concat();
+    let mut came_ahead = 0;
+    for questions in 6..10 {
+        let mut servers = Servers::start(1);
+        let (primary, copy) = (servers.primary(), servers.database("replica"));
+        servers.commit([put("/b", "another text")]);
+        servers.commit([put_content("/a", spooled(&primary, &bytes))]);
+        let (source, mut transfers) = begin(&primary, &copy, "empty", SyncScope::default());
+        for _ in 0..questions {
+            step(&source, &mut transfers, &mut Cost::default());
+        }
+        step_pieces(&source, &mut transfers[0], 3, &mut Cost::default());
+        drop((source, transfers));
+        let holds = |(_, bytes): &(_, Vec<u8>)| bytes.windows(12).any(|window| window == b"CANARYCANARY");
+        let is_here = files(&servers.path("replica")).iter().any(holds);
+        came_ahead += u32::from(is_here && copy.syncing(PartitionId(0)).is_some_and(|of| of.documents < 3));
+        servers.commit([purge("/a")]);
+        synchronize(&primary, &copy, "empty", &mut Cost::default());
+        drop((primary, copy));
+        servers.follow_one("replica");
+        servers.wait_for_erasures("replica");
+        servers.check_absent("replica", b"CANARYCANARY");
+        servers.check_equal_one("replica");
+    }
+    assert!(came_ahead > 0, "nothing came ahead");
+}
+
+/// A document that only a history published that was cut off is none of the published view, and no purge of it would ever be told there.
+#[test]
+fn what_only_a_history_published_that_was_cut_off_does_not_stay_on_a_staging_server() {
+    let mut servers = Servers::start(1);
+    let (primary, replica, staging) = (servers.primary(), servers.database("replica"), servers.staging());
+    announce(&primary, &replica);
+    for (at, text) in
+        [("/shown", "SECRET-1"), ("/withdrawn", "SECRET-2"), ("/draft", "SECRET-3"), ("/gone", "SECRET-4")]
+    {
+        servers.commit([put(at, &format!("{text} that nobody published"))]);
+    }
+    servers.commit([put("/before", "PUBLIC-1 before"), publish("/before")]);
+    servers.commit([put("/before", "PUBLIC-2 before"), publish("/before")]);
+    servers.commit([operation("/before", Action::Withdraw)]);
+    servers.commit([put("/draft", "the first text"), publish("/draft"), put("/draft", "SECRET-5 draft")]);
+    servers.check_exact();
+    for at in ["/shown", "/withdrawn", "/draft", "/gone"] {
+        servers.commit([publish(at)]);
+    }
+    servers.commit([operation("/withdrawn", Action::Withdraw)]);
+    servers.follow_partition("staging", PartitionId(0), 1_000);
+    assert_eq!(content(&staging, "/shown"), b"SECRET-1 that nobody published");
+    promote(&replica);
+    servers.rearrange("replica", [("staging", "replica"), ("second", "replica")]);
+    servers.greet();
+    servers.commit([put("/draft", "the third text"), publish("/draft")]);
+    servers.commit([purge("/gone")]);
+    let outcome = synchronize(&replica, &staging, "unknown-position", &mut Cost::default());
+    assert!(outcome.is_whole(), "{outcome:?}");
+    staging.discard_orphans().unwrap();
+    drop((primary, staging));
+    servers.follow_one("staging");
+    servers.wait_for_erasures("staging");
+    servers.check_absent("staging", b"SECRET-");
+    servers.check_equal_one("staging");
+    // What was published before stays, as it does without a promotion.
+    let kept = servers.staging().document(&uri("/before"), Which::Number(1), None);
+    assert!(kept.is_ok(), "{kept:?}");
 }

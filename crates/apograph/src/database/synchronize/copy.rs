@@ -33,6 +33,8 @@ pub struct Own {
     view: View,
     /// What purges took and is still in files. None comes to these while a synchronization goes on.
     going: HashSet<Hash>,
+    /// A copy of the published view holds what was shown after this time, and a later epoch cut off.
+    parted: Option<Timestamp>,
 }
 
 impl Database {
@@ -95,7 +97,10 @@ impl Database {
         let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
         let pending = store.pending_erasures()?;
         let going = pending.into_iter().flat_map(|erasure| erasure.payloads).collect();
-        Ok(Own { store: Arc::clone(store), view: self.view(), going })
+        let journal = self.shared.journal(partition).ok_or(SyncError::NotBegun)?;
+        let parted = self.shared.file().parted_at(journal.end().epoch, journal.end_timestamp());
+        let parted = parted.filter(|_| self.view() == View::Published);
+        Ok(Own { store: Arc::clone(store), view: self.view(), going, parted })
     }
 
     /// Everything is there: the copy moves to the snapshot. Blocks; durable on return. Refused while a partition has
@@ -214,7 +219,8 @@ impl Own {
             let mut versions = self.store.versions(&uri, 0, u64::MAX, at);
             let newest = versions.try_fold(None, |_, version| version.map(Some))?;
             if let Some((number, record)) = newest {
-                let have = Some(VersionRef { number, id: record.id });
+                let is_cut = self.parted.is_some_and(|parted| head.changed > parted);
+                let have = (!is_cut).then_some(VersionRef { number, id: record.id });
                 found.push(WantedDocument { place: self.place(&uri), have, uri: Some(uri.clone()) });
             }
             if found.len() == limit {
@@ -222,6 +228,12 @@ impl Own {
             }
         }
         Ok((found, None))
+    }
+
+    /// May a version of it be here that was shown in what a later epoch cut off, and never since?
+    pub(super) fn may_be_cut_off(&self, uri: &Uri) -> Result<bool, StoreError> {
+        let Some(parted) = self.parted else { return Ok(false) };
+        Ok(self.store.head(uri, self.store.latest())?.is_some_and(|head| head.changed > parted))
     }
 
     /// Is this a document of the published view that is shown no more here already?
@@ -258,7 +270,8 @@ impl Own {
             if expected == Some(&stored) && is_true {
                 continue;
             }
-            let have = if is_true { self.newest(&uri, at)? } else { None };
+            let is_good = is_true && !self.may_be_cut_off(&uri)?;
+            let have = if is_good { self.newest(&uri, at)? } else { None };
             wanted.push(WantedDocument { place: stored.place, have, uri: Some(uri) });
         }
         wanted.extend(theirs.map(|leaf| WantedDocument { place: leaf.place, have: None, uri: None }));
@@ -424,7 +437,7 @@ fn difference(store: &Store, change: &Install, at: Timestamp, shown: Timestamp) 
     let (uri, new) = match change {
         Install::Document(document) if document.left_out => return None,
         Install::Document(document) => (&document.uri, document.head.as_ref()),
-        Install::Absent(uri) | Install::Purged(uri) => (uri, None),
+        Install::Absent(uri) | Install::Purged(uri) | Install::Forgotten(uri) => (uri, None),
         Install::Quarantined { .. } => return None,
     };
     // It came so, and that was said.

@@ -40,6 +40,7 @@ struct Note {
     all_came: bool,
     bytes: u64,
     absent: Vec<Uri>,
+    forgotten: Vec<Uri>,
     quarantined: Vec<(Uri, String)>,
 }
 
@@ -124,6 +125,7 @@ fn encode(installment: &Installment, version: Timestamp) -> Vec<u8> {
         all_came: installment.all_came,
         bytes: installment.bytes,
         absent: Vec::new(),
+        forgotten: Vec::new(),
         quarantined: Vec::new(),
     };
     let mut frames = Vec::new();
@@ -139,6 +141,7 @@ fn encode(installment: &Installment, version: Timestamp) -> Vec<u8> {
             Install::Document(document) => frames.extend(SyncFrame::Document(document.clone()).encode()),
             Install::Purged(uri) => frames.extend(SyncFrame::Purged(uri.clone()).encode()),
             Install::Absent(uri) => note.absent.push(uri.clone()),
+            Install::Forgotten(uri) => note.forgotten.push(uri.clone()),
             Install::Quarantined { uri, reason } => note.quarantined.push((uri.clone(), reason.clone())),
         }
     }
@@ -192,6 +195,7 @@ fn decode(body: Bytes) -> Option<(Installment, Timestamp)> {
         ..Installment::default()
     };
     installment.changes.extend(note.absent.into_iter().map(Install::Absent));
+    installment.changes.extend(note.forgotten.into_iter().map(Install::Forgotten));
     let held = |(uri, reason)| Install::Quarantined { uri, reason };
     installment.changes.extend(note.quarantined.into_iter().map(held));
     while let Some((frame, _)) = SyncFrame::take(&mut frames).ok()? {
@@ -230,6 +234,7 @@ mod tests {
             ],
             changes: vec![
                 Install::Absent(uri("/gone")),
+                Install::Forgotten(uri("/never/shown")),
                 Install::Quarantined { uri: uri("/odd"), reason: "too long".into() },
                 Install::Purged(uri("/purged")),
             ],

@@ -589,11 +589,14 @@ impl Transfer {
                 self.progress.left_out += 1;
                 continue;
             }
-            if document.head.is_none() && self.own.is_unshown(&document.uri)? {
+            let is_forgotten = document.head.is_none() && self.own.may_be_cut_off(&document.uri)?;
+            if document.head.is_none() && !is_forgotten && self.own.is_unshown(&document.uri)? {
                 continue;
             }
             self.progress.documents += 1;
-            let change = if document.head.is_none() {
+            let change = if is_forgotten {
+                Install::Forgotten(document.uri)
+            } else if document.head.is_none() {
                 Install::Absent(document.uri)
             } else {
                 self.checked(document, Some(&group.asked))
