@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde::ser::{Error as _, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 use crate::limits::{PROPERTIES_BYTES_MAX, PROPERTIES_DEPTH_MAX};
@@ -42,6 +46,10 @@ impl Properties {
             .deserialize(&mut deserializer)
             .and_then(|value| deserializer.end().map(|()| value))
             .map_err(|error| PropertiesError::Json { reason: error.to_string() })?;
+        Properties::of(&value)
+    }
+
+    fn of(value: &Value) -> Result<Properties, PropertiesError> {
         let Value::Object(_) = value else {
             return Err(PropertiesError::Json { reason: "expected a JSON object".into() });
         };
@@ -67,10 +75,29 @@ impl Properties {
         serde_json::from_str(&self.0).expect("properties are canonical JSON")
     }
 
-    /// From bytes that were stored: they were canonical when they were hashed.
+    /// From bytes that were stored: they were canonical when they were hashed, so that they are JSON is all that is looked at.
     pub(crate) fn from_stored(bytes: &[u8]) -> Result<Properties, PropertiesError> {
         let json = |reason: String| PropertiesError::Json { reason };
-        Properties::parse(std::str::from_utf8(bytes).map_err(|error| json(error.to_string()))?)
+        let text = std::str::from_utf8(bytes).map_err(|error| json(error.to_string()))?;
+        if !text.starts_with('{') {
+            return Err(json("expected a JSON object".into()));
+        }
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| json(error.to_string()))?;
+        Ok(Properties(text.into()))
+    }
+}
+
+/// The text as it is, where the format is JSON.
+impl Serialize for Properties {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_str::<&RawValue>(&self.0).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Properties {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Properties, D::Error> {
+        let value = Strict { depth: 0 }.deserialize(deserializer)?;
+        Properties::of(&value).map_err(D::Error::custom)
     }
 }
 
@@ -171,6 +198,26 @@ mod tests {
             Properties::parse("{ \"b\": [1, 2.5, null], \"a\": {\"z\": true, \"é\": \"x\"} }").unwrap();
         assert_eq!(properties.as_str(), r#"{"a":{"z":true,"é":"x"},"b":[1,2.5,null]}"#);
         assert_eq!(Properties::parse(properties.as_str()).unwrap(), properties);
+    }
+
+    #[test]
+    fn what_is_stored_travels_as_it_is_and_what_arrives_is_looked_at() {
+        let properties = Properties::parse(r#"{"title":"é","none":{},"numbers":[1,2.5]}"#).unwrap();
+        let stored = Properties::from_stored(properties.as_str().as_bytes()).unwrap();
+        assert_eq!(stored, properties);
+        let json = serde_json::to_string(&vec![&stored]).unwrap();
+        assert_eq!(json, format!("[{}]", properties.as_str()));
+        let [read] = serde_json::from_str::<[Properties; 1]>(&json).unwrap();
+        assert_eq!(read, properties);
+        let value = serde_json::to_value(&stored).unwrap();
+        assert_eq!(value, stored.to_value());
+        assert_eq!(serde_json::from_value::<Properties>(value).unwrap(), properties);
+        for refused in ["{\"a\":1,\"a\":2}", "[1]", "7"] {
+            assert!(serde_json::from_str::<Properties>(refused).is_err(), "{refused}");
+        }
+        for damaged in [&b"{\"a\":"[..], b"[]", b"{\"a\":\xff}", b"{}{}", b""] {
+            assert!(Properties::from_stored(damaged).is_err(), "{damaged:?}");
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn in_words(document: &DocumentView) -> String {
     if let Some(content) = &document.content {
         line("content", format!("{} bytes {}", content.bytes, content.media_type));
     }
-    if document.properties.as_object().is_some_and(|properties| !properties.is_empty()) {
+    if document.properties.as_str() != "{}" {
         line("properties", document.properties.to_string());
     }
     if let Some(external) = document.origin.as_ref().and_then(|origin| origin.external.as_ref()) {

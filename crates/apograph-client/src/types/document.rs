@@ -1,6 +1,6 @@
 //! `/v1/databases/{db}/documents/{uri…}` and `/v1/databases/{db}/contents/{uri…}`.
 
-use apograph_format::{Hash, Kind, State, Timestamp, Token, Uri, VersionRef};
+use apograph_format::{Hash, Kind, Properties, State, Timestamp, Token, Uri, VersionRef};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -92,7 +92,7 @@ pub struct DocumentView {
     pub parents: Vec<Hash>,
     /// Properties of this version.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
-    pub properties: serde_json::Value,
+    pub properties: Properties,
     /// Content of this version, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentView>,

@@ -1,6 +1,6 @@
 //! `GET /v1/databases/{db}/versions/{uri…}`: the versions of a document, newest first.
 
-use apograph_format::{Hash, Uri};
+use apograph_format::{Hash, Properties, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::{ContentView, OriginView};
@@ -43,7 +43,7 @@ pub struct HistoryItem {
     pub r#type: String,
     /// Its properties.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
-    pub properties: serde_json::Value,
+    pub properties: Properties,
     /// Its content, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentView>,

@@ -205,7 +205,7 @@ async fn url_of(global: &Global, name: &str) -> Result<String, Failure> {
     let known = match Uri::parse(&format!("{}{name}", Uri::SERVERS)) {
         Ok(uri) => match client.document(&global.database, &uri, &ReadQuery::default()).await {
             Ok(document) if document.kind == Kind::Server => {
-                document.properties.get("url").and_then(|url| url.as_str()).map(str::to_owned)
+                document.properties.to_value().get("url").and_then(|url| url.as_str()).map(str::to_owned)
             }
             Ok(_) => None,
             Err(ClientError::Problem(problem)) if matches!(problem.status, 404 | 410) => None,
