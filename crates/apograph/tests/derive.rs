@@ -235,7 +235,8 @@ fn what_a_source_cannot_know_of_a_purged_version_is_not_derived_and_staging_serv
     for (partition, from, source) in copy.resume() {
         let mut feed = database.feed(partition, View::Published, from, source).unwrap();
         let mut entries = Vec::new();
-        while let Ok(Some(piece)) = feed.next(1) {
+        // However much is asked for at once: what could be derived comes.
+        while let Ok(Some(piece)) = feed.next(1 << 20) {
             let mut buffer = bytes::BytesMut::from(&piece[..]);
             while let Some(Frame::Entry(entry)) = Frame::take(&mut buffer).unwrap() {
                 entries.push(entry);

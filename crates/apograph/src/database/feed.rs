@@ -30,6 +30,8 @@ pub struct Feed {
     entries: Entries,
     held: Option<Entry>,
     derived: Option<Derived>,
+    /// Comes behind what was read before it.
+    failure: Option<FeedError>,
 }
 
 /// Entries that are read before a derived stream begins, at most. Checkpoints are more frequent, and show.
@@ -65,7 +67,7 @@ impl Database {
         match (self.view(), view) {
             (View::Full, View::Full) | (View::Published, View::Published) => {
                 let entries = locate(&journal, &from)?;
-                Ok(Feed { shared, partition, generation, entries, held: None, derived: None })
+                Ok(Feed { shared, partition, generation, entries, held: None, derived: None, failure: None })
             }
             (View::Published, View::Full) => Err(FeedError::NoSuchView { view }),
             (View::Full, View::Published) => {
@@ -84,7 +86,8 @@ impl Database {
                 };
                 let entries = locate(&journal, &behind.position)?;
                 let derived = Some(derived);
-                let mut feed = Feed { shared, partition, generation, entries, held: None, derived };
+                let mut feed =
+                    Feed { shared, partition, generation, entries, held: None, derived, failure: None };
                 feed.derive_the_first()?;
                 Ok(feed)
             }
@@ -128,15 +131,27 @@ impl Feed {
         }
     }
 
-    /// The next whole entries, at least one, `bytes_max` or somewhat more; `None` when nothing is there now.
+    /// The next whole entries, at least one, `bytes_max` or somewhat more; `None` when nothing is there now. What was read before
+    /// something fails comes, and then the failure: who asks again begins behind it, and hears the reason before a stream begins.
     pub fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FeedError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         if self.shared.generation.load(Ordering::Acquire) != self.generation {
             let start = self.shared.journal(self.partition).map(|journal| journal.start());
             let asked = self.entries.position();
             return Err(FeedError::OutOfWindow { start: start.unwrap_or(asked), asked });
         }
-        let visible = self.shared.visible();
         let mut gathered = BytesMut::new();
+        match self.gather(&mut gathered, bytes_max) {
+            Err(failure) if gathered.is_empty() => return Err(failure),
+            gathering => self.failure = gathering.err(),
+        }
+        Ok((!gathered.is_empty()).then(|| gathered.freeze()))
+    }
+
+    fn gather(&mut self, gathered: &mut BytesMut, bytes_max: usize) -> Result<(), FeedError> {
+        let visible = self.shared.visible();
         while gathered.len() < bytes_max {
             if let Some(derived) = &mut self.derived
                 && let Some(entry) = derived.next_pending()?
@@ -150,7 +165,7 @@ impl Feed {
                 Some(derived) => derived.take(&entry)?,
             }
         }
-        Ok((!gathered.is_empty()).then(|| gathered.freeze()))
+        Ok(())
     }
 
     /// That the next entry cannot be derived is an answer only before the stream begins: a copy that asks for it again and again
