@@ -8,7 +8,7 @@ use apograph::{Database, Folder, Role};
 
 use crate::disk::survival::Survival;
 use crate::os;
-use crate::scene::{Server, begin, complete, pump, settings};
+use crate::scene::{Server, begin_for, complete, pump, settings};
 use crate::script::{Do, transaction};
 
 const SOURCE: usize = 0;
@@ -123,8 +123,9 @@ fn holds(bytes: &[u8]) -> bool {
 
 /// Its removal was not synced, and nobody looked for it again.
 #[test]
-fn a_journal_that_a_synchronization_replaced_does_not_come_back_with_a_power_cut() {
-    for survival in Survival::ALL {
+fn what_a_synchronization_replaced_does_not_come_back_with_a_power_cut() {
+    let reasons = ["out-of-window", "unknown-position"];
+    for (survival, reason) in Survival::ALL.iter().flat_map(|of| reasons.map(|reason| (*of, reason))) {
         let dir = tempfile::tempdir().unwrap();
         let _installed = os::install(1, dir.path().to_owned(), 2);
         let (source, copy) = begun(Role::Replica);
@@ -132,15 +133,18 @@ fn a_journal_that_a_synchronization_replaced_does_not_come_back_with_a_power_cut
         follow(&source, &copy.database);
         commit(&source, &[("/b", Do::Put("since".into()))]);
         os::as_host(COPY, || {
-            begin(&copy.database, source.database.snapshot(View::Full, copy.database.sync_floor()).unwrap());
+            let snapshot = source.database.snapshot(View::Full, copy.database.sync_floor()).unwrap();
+            begin_for(&copy.database, snapshot, reason);
             complete(&source.database, &copy.database);
         });
         os::with(|os| os.host(COPY).is_cut = true);
         os::as_host(COPY, || drop(copy));
         os::survive(COPY, survival, 1).unwrap();
         let copy = start(COPY);
-        let back = files().into_iter().find(|(path, _)| path.to_string_lossy().contains("journal.before"));
-        assert_eq!(back.map(|(path, _)| path), None, "{survival:?}");
+        let gone = ["journal.before", "synchronize.log"];
+        let is_back = |path: &PathBuf| gone.iter().any(|name| path.to_string_lossy().contains(name));
+        let back = files().into_iter().map(|(path, _)| path).find(is_back);
+        assert_eq!(back, None, "{survival:?}, {reason}");
         follow(&source, &copy.database);
         assert_eq!(copy.database.visible(), source.database.visible());
     }

@@ -240,7 +240,7 @@ pub(crate) fn begin_for(copy: &Database, snapshot: Snapshot, reason: &str) {
         round: 1,
         began: 0,
         snapshot,
-        keep_journals: false,
+        keep_journals: reason == "unknown-position",
         since: Timestamp::ZERO,
         max_versions: 0,
         documents: 0,

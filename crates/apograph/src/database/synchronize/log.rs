@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::SyncError;
-use crate::folder::{FolderError, disk};
+use crate::folder::{FolderError, disk, sync_name};
 
 /// The store is written out, and the log emptied, when it has this size.
 const LOG_BYTES_MAX: u64 = 32 << 20;
@@ -76,11 +76,12 @@ impl SyncLog {
         Ok(())
     }
 
+    /// Durable on return: nobody looks for it again, and no purge reaches what a power cut would bring back.
     pub(super) fn remove(partition: &Path) -> Result<(), FolderError> {
         let path = file(partition);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(&path)(error)),
-            _ => Ok(()),
+            _ => sync_name(&path).map_err(disk(&path)),
         }
     }
 }
