@@ -32,11 +32,13 @@ pub enum Seeded {
     FenceIgnored,
     /// What arrives, or is read from a journal, is not compared with its checksums.
     DamageTaken,
+    /// A primary gives its role to a copy that lacks something.
+    GivenTooEarly,
 }
 
 impl Seeded {
     /// All of them.
-    pub const ALL: [Seeded; 13] = [
+    pub const ALL: [Seeded; 14] = [
         Seeded::SyncLeftOut,
         Seeded::SyncFailureIgnored,
         Seeded::FolderSyncLeftOut,
@@ -50,6 +52,7 @@ impl Seeded {
         Seeded::PurgeForgotten,
         Seeded::FenceIgnored,
         Seeded::DamageTaken,
+        Seeded::GivenTooEarly,
     ];
 }
 

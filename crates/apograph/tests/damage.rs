@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use apograph::error::{Cause, ReadError};
 use apograph::format::{SyncScope, View};
 use apograph::read::Which;
+use apograph::transaction::Action;
 use apograph::{Database, OpenError};
 use apograph_store::StoreError;
 use support::synchronize::{Cost, begin, step_altered, synchronize, with_an_unknown_kind};
-use support::{Servers, files, publish, put, uri};
+use support::{Servers, files, operation, publish, put, uri};
 
 /// Two partitions, documents in both, a content that is a file of its own.
 fn servers() -> Servers {
@@ -138,6 +139,30 @@ fn a_source_that_lost_a_content_does_not_tell_its_copies_that_it_was_purged() {
     let held = second.quarantine().unwrap();
     assert_eq!(held[0].uri, uri("/large"));
     assert_eq!(second.view(), View::Full);
+}
+
+/// A staging server that brings what is damaged gets what changed meanwhile, too: that was no damage, and nobody has to look at it.
+#[test]
+fn what_changed_while_a_staging_server_repaired_itself_is_not_called_damaged() {
+    let mut servers = servers();
+    servers.commit([put("/e", "e"), put("/f", "f"), publish("/e"), publish("/f"), publish("/large")]);
+    servers.check_exact();
+    let staging = servers.staging();
+    fs::remove_file(chunk(&servers.path("staging"))).unwrap();
+    let document = staging.document(&uri("/large"), Which::Live, None).unwrap().version.content.unwrap();
+    let read = staging.content(&uri("/large"), &document, 0..document.bytes);
+    assert!(read.is_err() || read.unwrap().any(|piece| piece.is_err()));
+    assert_eq!(staging.suspects(), [uri("/large")]);
+    servers.commit([
+        operation("/e", Action::Withdraw),
+        put("/f", "g"),
+        publish("/f"),
+        put("/h", "h"),
+        publish("/h"),
+    ]);
+    let outcome = synchronize(&servers.primary(), &staging, "damaged", &mut Cost::default());
+    let repaired: Vec<_> = outcome.repaired.iter().map(|repaired| &repaired.uri).collect();
+    assert_eq!(repaired, [&uri("/large")], "{:?}", outcome.repaired);
 }
 
 /// What would miss it was in there.

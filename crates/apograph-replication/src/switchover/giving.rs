@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{Epoch, Timestamp};
 
 use super::{Answer, HOLD_MAX, NEAR_ENTRIES};
@@ -182,7 +183,7 @@ impl Giving {
     pub fn on(&mut self, event: Event, now: Duration) -> Vec<Act> {
         match event {
             Event::Asked { lacks } => self.asked(lacks, now),
-            Event::Held { reached } => self.reached(reached),
+            Event::Held { reached } => self.reached(reached || seeded::is(Seeded::GivenTooEarly)),
             Event::SteppedDown { epoch, base } => self.stepped_down(epoch, base),
             Event::Released => self.released(),
             Event::Confirmed => self.confirmed(true, now),

@@ -51,10 +51,21 @@ impl World {
         host != self.acting && role.is_some_and(|role| role != Role::Primary)
     }
 
+    /// Was it given the role, and did it not begin yet?
+    fn awaits_its_beginning(&mut self, host: usize) -> bool {
+        let epoch = self.epoch;
+        (0..SERVERS.len()).any(|giver| {
+            let handover = self.server(giver).database().and_then(|database| database.handover());
+            let handover = handover.filter(|handover| handover.epoch > epoch);
+            self.is_given_to(host, handover.as_ref())
+        })
+    }
+
     /// Its disk is lost, and somebody puts an old copy in its place.
     pub(super) fn set_back(&mut self, host: usize) -> Checked {
         let Some(image) = self.kept[host].take().filter(|_| self.healed_us.is_none()) else { return Ok(()) };
-        if !self.is_copy(host) {
+        // Whom the role was given, and who lost what it goes with, cannot begin; then somebody has to decide.
+        if !self.is_copy(host) || self.awaits_its_beginning(host) {
             return Ok(());
         }
         self.befell(host, Mishap::SetBack, "is killed, and has the disk that somebody kept");

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::Ordering;
 
+use apograph_format::seeded::{self, Seeded};
 use apograph_format::{Epoch, EpochFacts, Facts, PartitionId, Position, Published, Right, Timestamp};
 
 use super::super::committer::{Committer, Stamp};
@@ -123,6 +124,9 @@ impl Worker {
 
     /// Do all partitions end there, with nothing that is not applied?
     pub(super) fn check_ends(&self, positions: &[Position], here_is_expected: bool) -> Result<(), RoleError> {
+        if seeded::is(Seeded::GivenTooEarly) {
+            return Ok(());
+        }
         for ((index, partition), journal) in self.shared.held.iter().enumerate().zip(&self.journals) {
             let applied = self.applier.position(partition).unwrap_or(journal.start());
             let end = if applied == journal.end() { applied } else { journal.end() };

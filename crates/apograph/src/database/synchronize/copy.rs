@@ -1,6 +1,6 @@
 //! The copy's side: what it has, to be compared; what arrives, installed by the worker.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -328,10 +328,11 @@ impl Worker {
         self.open_logs()?;
         let store = self.shared.store(partition).ok_or(SyncError::NotBegun)?;
         let syncing = store.syncing().filter(|syncing| syncing.target == at).ok_or(SyncError::NotBegun)?;
-        let is_repair = self.shared.sync_marker().is_some_and(|marker| marker.lists_differences());
-        if is_repair {
+        let marker = self.shared.sync_marker().filter(SyncMarker::lists_differences);
+        if let Some(marker) = marker {
             let shown = self.shared.visible();
-            let wrong = |change| difference(store, change, syncing.version, shown);
+            let suspects = marker.is_damage().then(|| self.shared.health().suspects.clone());
+            let wrong = |change| difference(store, change, syncing.version, shown, suspects.as_ref());
             for repaired in installment.changes.iter().filter_map(wrong) {
                 self.installing.repaired_total += 1;
                 if self.installing.repaired.len() < LISTED_MAX {
@@ -432,8 +433,15 @@ fn check(shared: &Shared, snapshot: &Snapshot) -> Result<(), SyncError> {
 }
 
 /// What was wrong with a document that is being put right; `None` if it only changed at the source since the time that
-/// readers see here. A source does not say when it published, so a staging server cannot tell all of these apart.
-fn difference(store: &Store, change: &Install, at: Timestamp, shown: Timestamp) -> Option<Repaired> {
+/// readers see here. A source does not say when it published, so a staging server cannot tell all of these apart; if it looks for
+/// damage, what is sound here, and was not suspected, changed there.
+fn difference(
+    store: &Store,
+    change: &Install,
+    at: Timestamp,
+    shown: Timestamp,
+    suspects: Option<&BTreeSet<Uri>>,
+) -> Option<Repaired> {
     let (uri, new) = match change {
         Install::Document(document) if document.left_out => return None,
         Install::Document(document) => (&document.uri, document.head.as_ref()),
@@ -445,6 +453,10 @@ fn difference(store: &Store, change: &Install, at: Timestamp, shown: Timestamp) 
         return None;
     }
     let is_full = store.holds(View::Full);
+    let is_innocent = suspects.is_some_and(|suspects| !suspects.contains(uri));
+    if is_innocent && !is_full && store.is_sound(uri, at).unwrap_or(false) {
+        return None;
+    }
     let what = match (store.head(uri, at), new) {
         (Err(error), _) => format!("it could not be read: {error}"),
         (Ok(_), Some(new)) if is_full && new.changed > shown => return None,

@@ -54,6 +54,11 @@ impl SyncMarker {
         self.is_unasked() || self.is_requested()
     }
 
+    /// Was something found that this copy's own trees contradict?
+    pub(super) fn is_damage(&self) -> bool {
+        self.reason == "damaged"
+    }
+
     /// Did an operator ask for it?
     pub(super) fn is_requested(&self) -> bool {
         self.reason == "requested"
