@@ -21,6 +21,7 @@ pub mod exact;
 pub mod failover;
 pub mod figures;
 pub mod load;
+pub mod namespace;
 pub mod network;
 pub mod port;
 pub mod process;

@@ -4,7 +4,7 @@
 //! [`proxy`](crate::proxy) counts what goes over a line and lies about it; here every byte that arrives is right.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,8 +78,8 @@ struct Weather {
 /// A line to a server. It listens until it is dropped.
 #[derive(Debug)]
 pub struct Network {
-    /// Where it listens, on loopback.
-    pub port: u16,
+    /// Where it listens.
+    pub at: SocketAddrV4,
     weather: watch::Sender<Weather>,
     broken: Arc<AtomicU64>,
     // Its thread ends with it.
@@ -122,23 +122,34 @@ impl Trouble {
 impl Network {
     /// A line to a server at this port of loopback, with nothing wrong.
     pub fn to(port: u16) -> Network {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Network::between(Ipv4Addr::LOCALHOST, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    }
+
+    /// A line from this address of ours to a server that is there, with nothing wrong.
+    pub fn between(here: Ipv4Addr, there: SocketAddrV4) -> Network {
+        let listener = TcpListener::bind((here, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (weather, seen) = watch::channel(Weather::default());
         let (over, ended) = tokio::sync::oneshot::channel();
         let broken = Arc::<AtomicU64>::default();
-        let (here, counted) = (listener.local_addr().unwrap().port(), Arc::clone(&broken));
+        let port = listener.local_addr().unwrap().port();
+        let counted = Arc::clone(&broken);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    () = listen(listener, port, seen, counted) => {}
+                    () = listen(listener, there, seen, counted) => {}
                     _ = ended => {}
                 }
             });
         });
-        Network { port: here, weather, broken, _over: over }
+        Network { at: SocketAddrV4::new(here, port), weather, broken, _over: over }
+    }
+
+    /// The same, for a client.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.at)
     }
 
     /// From now on this is wrong with it, and nothing else.
@@ -164,20 +175,20 @@ impl Network {
 
 async fn listen(
     listener: tokio::net::TcpListener,
-    port: u16,
+    there: SocketAddrV4,
     seen: watch::Receiver<Weather>,
     broken: Arc<AtomicU64>,
 ) {
     loop {
         let Ok((near, _)) = listener.accept().await else { continue };
         let (seen, broken) = (seen.clone(), Arc::clone(&broken));
-        tokio::spawn(async move { drop(connection(near, port, seen, &broken).await) });
+        tokio::spawn(async move { drop(connection(near, there, seen, &broken).await) });
     }
 }
 
 async fn connection(
     mut near: TcpStream,
-    port: u16,
+    there: SocketAddrV4,
     seen: watch::Receiver<Weather>,
     broken: &AtomicU64,
 ) -> io::Result<()> {
@@ -185,11 +196,11 @@ async fn connection(
     if born.trouble == Trouble::Refused {
         return near.set_zero_linger();
     }
-    let mut far = TcpStream::connect(("127.0.0.1", port)).await?;
+    let mut far = TcpStream::connect(there).await?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let second = match born.trouble {
-        Trouble::Doubled => TcpStream::connect(("127.0.0.1", port)).await.ok(),
+        Trouble::Doubled => TcpStream::connect(there).await.ok(),
         _ => None,
     };
     let (unheard, echo) = second.map(TcpStream::into_split).unzip();
@@ -321,7 +332,7 @@ mod tests {
     }
 
     fn connect(network: &Network) -> TcpStream {
-        let socket = TcpStream::connect(("127.0.0.1", network.port)).unwrap();
+        let socket = TcpStream::connect(network.at).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         socket
     }

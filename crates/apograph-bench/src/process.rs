@@ -3,9 +3,10 @@
 //! The program is the `apograph` that was built beside the running one.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use apograph_client::client::ClientSettings;
@@ -14,6 +15,7 @@ use apograph_client::types::Status;
 use apograph_client::{Client, Secret};
 use serde_json::Value;
 
+use crate::namespace::Namespace;
 use crate::port::Port;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,8 +29,9 @@ pub struct Server {
     pub name: &'static str,
     /// Its data folder; its log is beside it.
     pub folder: PathBuf,
-    /// It listens on loopback.
+    /// It listens on loopback, or [where it lives](Server::move_into).
     pub port: u16,
+    namespace: Option<Arc<Namespace>>,
     // Kept while it does not run.
     _reserved: Port,
     child: Mutex<Option<Child>>,
@@ -61,6 +64,7 @@ impl Server {
             name,
             folder,
             port,
+            namespace: None,
             _reserved: reserved,
             child: Mutex::default(),
             resident_peak: Mutex::default(),
@@ -77,10 +81,21 @@ impl Server {
             name,
             folder,
             port,
+            namespace: None,
             _reserved: reserved,
             child: Mutex::default(),
             resident_peak: Mutex::default(),
         }
+    }
+
+    /// From its next start on it lives there, and answers there.
+    pub fn move_into(&mut self, namespace: Arc<Namespace>) {
+        self.namespace = Some(namespace);
+        let mut settings = settings_of(&self.folder);
+        // Its address may be away when it starts.
+        settings["listen"] = format!("{}:{}", Ipv4Addr::UNSPECIFIED, self.port).into();
+        settings["url"] = self.url().into();
+        fs::write(self.folder.join("server.json"), serde_json::to_vec_pretty(&settings).unwrap()).unwrap();
     }
 
     /// Changes the settings of its database `main`; they count from the next start.
@@ -101,7 +116,13 @@ impl Server {
 
     /// Where it answers.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address())
+    }
+
+    /// The same, as an address.
+    pub fn address(&self) -> SocketAddrV4 {
+        let namespace = self.namespace.as_ref();
+        SocketAddrV4::new(namespace.map_or(Ipv4Addr::LOCALHOST, |namespace| namespace.address()), self.port)
     }
 
     /// The file of its token for a role.
@@ -117,9 +138,12 @@ impl Server {
     /// The same, as another program.
     pub fn start_as(&self, command: &mut Command) {
         let log = File::options().create(true).append(true).open(self.folder.with_extension("log")).unwrap();
-        let child =
-            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        *self.child.lock().unwrap() = Some(child);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = match &self.namespace {
+            None => command.spawn(),
+            Some(namespace) => namespace.within(|| command.spawn()).unwrap(),
+        };
+        *self.child.lock().unwrap() = Some(child.unwrap());
     }
 
     /// Waits until the server answers.

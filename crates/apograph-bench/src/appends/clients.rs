@@ -69,10 +69,10 @@ struct Shared {
 }
 
 impl Clients {
-    /// They write to the primary at this port, which may be a line to it, and read there and from its replicas.
+    /// They write to the primary at this URL, which may be a line to it, and read there and from its replicas.
     pub fn start(
         plan: ClientsPlan,
-        primary: (&Server, u16),
+        primary: (&Server, &str),
         replicas: &[&Server],
         recorder: Arc<Recorder>,
     ) -> Clients {
@@ -81,7 +81,7 @@ impl Clients {
             plan,
             recorder,
             primary: (primary.0.name, client(primary.0, primary.1)),
-            readers: readers.map(|server| (server.name, client(server, server.port))).collect(),
+            readers: readers.map(|server| (server.name, client(server, &server.url()))).collect(),
             transactions: Mutex::default(),
             generations: Default::default(),
             latest: Mutex::default(),
@@ -111,9 +111,9 @@ impl Drop for Clients {
 }
 
 /// One that asks once, and does not wait for long.
-fn client(server: &Server, port: u16) -> Client {
+fn client(server: &Server, url: &str) -> Client {
     let secret = Secret::from_file(&server.token("editor")).unwrap();
-    let mut settings = ClientSettings::new(format!("http://127.0.0.1:{port}")).with_secret(secret);
+    let mut settings = ClientSettings::new(url).with_secret(secret);
     (settings.idle_timeout, settings.connect_timeout, settings.retries) = (IDLE, IDLE / 2, 0);
     Client::new(settings).unwrap()
 }

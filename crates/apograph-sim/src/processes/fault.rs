@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use apograph_bench::load::send_backlog;
+use apograph_bench::namespace::Outage;
 use apograph_bench::process::done;
 
 use super::Figures;
@@ -11,6 +12,8 @@ use super::place::Place;
 use super::plan::{Episode, Fault, PRIMARY, SERVERS};
 use super::stage::Stage;
 
+/// A cable that flaps is out, and in again, for so long.
+const FLAP: Duration = Duration::from_millis(60);
 /// How long it is waited for a sync that fails to end its server: there may be none meanwhile.
 const ENDS_MAX: Duration = Duration::from_secs(3);
 
@@ -41,6 +44,23 @@ impl Stage {
     fn begin(&mut self, fault: Fault, figures: &mut Figures) {
         match fault {
             Fault::Line(line, trouble) => self.lines[line].suffer(trouble),
+            Fault::Cable(outage) => {
+                if let Some(namespace) = &self.namespace {
+                    namespace.suffer(outage);
+                }
+            }
+            Fault::Flaps(times) => {
+                if let Some(namespace) = &self.namespace {
+                    namespace.flap(times, FLAP);
+                }
+            }
+            Fault::MachineLost => {
+                if let Some(namespace) = &self.namespace {
+                    namespace.suffer(Outage::LinkDown);
+                    figures.ends += 1;
+                    self.servers[self.plan.apart].kill();
+                }
+            }
             Fault::Kill(server) => {
                 figures.ends += 1;
                 self.servers[server].kill();
@@ -91,6 +111,17 @@ impl Stage {
     fn end(&mut self, fault: Fault, figures: &mut Figures) {
         match fault {
             Fault::Line(line, _) => self.lines[line].heal(),
+            Fault::Cable(_) => {
+                if let Some(namespace) = &self.namespace {
+                    namespace.heal();
+                }
+            }
+            Fault::MachineLost => {
+                if let Some(namespace) = &self.namespace {
+                    namespace.replace();
+                    self.servers[self.plan.apart].start();
+                }
+            }
             Fault::Kill(server) | Fault::Stop(server) => self.restart(server),
             Fault::Stall(server) => self.signal(server, "CONT"),
             Fault::PowerCut(survival, seed) => {
@@ -102,7 +133,7 @@ impl Stage {
             }
             Fault::SyncsFail { power, .. } => self.end_failing_syncs(power, figures),
             Fault::SlowSyncs(_) | Fault::LyingFull | Fault::SmallFull => heal_disks(self),
-            Fault::Backlog(_) => {}
+            Fault::Flaps(_) | Fault::Backlog(_) => {}
         }
     }
 

@@ -1,10 +1,11 @@
 //! Servers as processes, with clients that write, while networks, disks and processes fail as a seed draws.
 //!
-//! A primary, its replica and a staging server run as they are shipped. Between them, and between clients and the primary,
-//! are lines of ours ([`apograph_bench::network`]); one has its data on a disk that lies ([`crate::disk::Disk::lying`]), one
-//! on a small one that is soon full. When everything is well again, copies must become exact, and what clients saw is
-//! judged. A seed draws what goes wrong, when and for how long; what happens meanwhile inside of the servers it does not
-//! decide: a run that found something is repeated by luck, with the same faults.
+//! A primary, its replica and a staging server run as they are shipped. Between them, and between clients and the
+//! primary, are lines of ours ([`apograph_bench::network`]); one lives in a network namespace
+//! ([`apograph_bench::namespace`]); one has its data on a disk that lies ([`crate::disk::Disk::lying`]), one on a small
+//! one that is soon full. When everything is well again, copies must become exact, and what clients saw is judged. A
+//! seed draws what goes wrong, when and for how long; what happens meanwhile inside of the servers it does not decide:
+//! a run that found something is repeated by luck, with the same faults.
 
 mod fault;
 mod judge;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use apograph_bench::namespace::Outage;
 use apograph_bench::network::Trouble;
+use apograph_replication::link::SILENCE_MAX;
 
 use crate::disk::survival::Survival;
 use crate::random::Random;
@@ -14,8 +16,12 @@ pub(super) const REPLICA: usize = 1;
 pub(super) const STAGING: usize = 2;
 /// The line from clients to the primary; the others lead from the copy of the same number to its source.
 pub(super) const CLIENTS: usize = 0;
-/// Kinds of faults, those of networks first.
-const KINDS: u64 = 15;
+/// Kinds of faults, those of networks first: of lines, then of the cable to whoever lives apart.
+const KINDS: u64 = 21;
+const OF_NETWORKS: u64 = 13;
+const OF_LINES: u64 = 8;
+/// So many of 1,000 outages of the cable last until links give up.
+const LONG: u64 = 100;
 /// One run of so many has a large backlog.
 const BACKLOG_EVERY: u64 = 8;
 /// As large as a server may become, in MiB: whoever keeps it in memory is found.
@@ -42,6 +48,8 @@ pub struct Plan {
     pub(super) lying: usize,
     /// Whose data is on the small disk; nobody's where much is written.
     pub(super) small: Option<usize>,
+    /// Who lives in a network namespace.
+    pub(super) apart: usize,
     /// What goes wrong, one after the other.
     pub(super) episodes: Vec<Episode>,
 }
@@ -61,6 +69,12 @@ pub(super) struct Episode {
 pub(super) enum Fault {
     /// A line.
     Line(usize, Trouble),
+    /// The cable to the server that lives apart.
+    Cable(Outage),
+    /// It is pulled out and put in again, so many times.
+    Flaps(u64),
+    /// That server is gone with its machine, and nobody hears of it; then there is another machine with its disk.
+    MachineLost,
     /// SIGKILL.
     Kill(usize),
     /// SIGTERM.
@@ -108,6 +122,7 @@ impl Plan {
             segment_bytes: *random.pick(&[64 << 10, 256 << 10, 1 << 20]),
             lying,
             small: (!has_backlog).then_some(small),
+            apart: random.index(SERVERS.len()),
             episodes,
         }
     }
@@ -128,14 +143,20 @@ impl Episode {
         let mut faults = vec![Fault::draw(kind, random)];
         // Often a line and a server at once.
         if random.chance(500) {
-            let other = if kind < 8 { random.between(8, KINDS - 1) } else { random.below(8) };
+            let is_of_network = kind < OF_NETWORKS;
+            let other = if is_of_network {
+                random.between(OF_NETWORKS, KINDS - 1)
+            } else {
+                random.below(OF_NETWORKS)
+            };
             faults.push(Fault::draw(other, random));
         }
-        Episode {
-            pause: Duration::from_millis(random.between(50, 400)),
-            faults,
-            holds: Duration::from_millis(random.between(100, 1_500)),
+        let pause = Duration::from_millis(random.between(50, 400));
+        let mut holds = Duration::from_millis(random.between(100, 1_500));
+        if (OF_LINES..OF_NETWORKS).contains(&kind) && random.chance(LONG) {
+            holds += SILENCE_MAX;
         }
+        Episode { pause, faults, holds }
     }
 }
 
@@ -145,7 +166,7 @@ impl Fault {
         // Nobody asks twice between a client and its server; what a client appends it may not append again.
         let link = 1 + random.index(SERVERS.len() - 1);
         let server = random.index(SERVERS.len());
-        let mut power = || (*random.pick(&Survival::ALL), random.next());
+        let power = |random: &mut Random| (*random.pick(&Survival::ALL), random.next());
         match kind {
             0 => Fault::Line(line, Trouble::Late { milliseconds: random.between(5, 300) }),
             1 => Fault::Line(line, Trouble::Narrow { bytes_per_second: random.between(1_000, 50_000) }),
@@ -155,20 +176,30 @@ impl Fault {
             5 => Fault::Line(line, Trouble::Reset { after_bytes: random.between(1, 20_000) }),
             6 => Fault::Line(line, Trouble::HalfOpen),
             7 => Fault::Line(link, Trouble::Doubled),
-            8 => Fault::Kill(server),
-            9 => Fault::Stop(server),
-            10 => Fault::Stall(server),
-            11 => {
-                let (survival, seed) = power();
+            8 => Fault::Cable(Outage::LinkDown),
+            9 => Fault::Flaps(random.between(2, 6)),
+            10 => {
+                let (inwards, outwards) = *random.pick(&[(true, false), (false, true), (true, true)]);
+                Fault::Cable(Outage::Vanish { inwards, outwards })
+            }
+            11 if random.chance(500) => Fault::Cable(Outage::AddressLost),
+            11 => Fault::Cable(Outage::RouteLost { silent: random.chance(500) }),
+            12 => Fault::Cable(Outage::SmallPackets { bytes: *random.pick(&[400, 576, 1_000]) }),
+            13 => Fault::Kill(server),
+            14 => Fault::Stop(server),
+            15 => Fault::Stall(server),
+            16 => Fault::MachineLost,
+            17 => {
+                let (survival, seed) = power(random);
                 Fault::PowerCut(survival, seed)
             }
-            12 => {
-                let cut = power();
+            18 => {
+                let cut = power(random);
                 let power = random.chance(600).then_some(cut);
                 Fault::SyncsFail { count: random.between(1, 3), power }
             }
-            13 if random.chance(500) => Fault::LyingFull,
-            13 => Fault::SlowSyncs(random.between(5, 200)),
+            19 if random.chance(500) => Fault::LyingFull,
+            19 => Fault::SlowSyncs(random.between(5, 200)),
             _ => Fault::SmallFull,
         }
     }
@@ -187,6 +218,16 @@ impl Fault {
                 Trouble::HalfOpen => "line half open",
                 Trouble::Doubled => "line doubled",
             },
+            Fault::Cable(outage) => match outage {
+                Outage::LinkDown => "link down",
+                Outage::Vanish { inwards: true, outwards: true } => "packets vanish",
+                Outage::Vanish { .. } => "packets vanish one way",
+                Outage::RouteLost { .. } => "route lost",
+                Outage::AddressLost => "address lost",
+                Outage::SmallPackets { .. } => "small packets only",
+            },
+            Fault::Flaps(_) => "link flaps",
+            Fault::MachineLost => "machine lost",
             Fault::Kill(_) => "kill",
             Fault::Stop(_) => "stop",
             Fault::Stall(_) => "stall",
@@ -214,8 +255,8 @@ mod tests {
             let faults = plans.iter().flat_map(|plan| &plan.episodes).flat_map(|episode| &episode.faults);
             faults.map(|fault| fault.kind()).collect()
         };
-        assert!(kinds(5).len() >= 12, "{:?}", kinds(5));
-        assert_eq!(kinds(50).len(), 17, "{:?}", kinds(50));
+        assert!(kinds(7).len() >= 18, "{:?}", kinds(7));
+        assert_eq!(kinds(50).len(), 25, "{:?}", kinds(50));
         assert!((0..50).map(Plan::draw).all(|plan| Some(plan.lying) != plan.small));
     }
 }

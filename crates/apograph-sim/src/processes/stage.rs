@@ -1,5 +1,6 @@
 //! Servers, the lines between them, and clients.
 
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use apograph_bench::appends::clients::{Clients, ClientsPlan};
 use apograph_bench::failover::history::Recorder;
+use apograph_bench::namespace::Namespace;
 use apograph_bench::network::Network;
 use apograph_bench::process::{Server, eventually};
 use apograph_bench::small_disk::SmallDisk;
@@ -27,6 +29,8 @@ pub(super) struct Stage {
     /// To the primary, for clients; then to the source of each copy.
     pub(super) lines: Vec<Network>,
     pub(super) places: Vec<Place>,
+    /// Where one of the servers lives, if there can be namespaces here.
+    pub(super) namespace: Option<Arc<Namespace>>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) plan: Plan,
     /// Of a full small disk.
@@ -38,6 +42,7 @@ impl Stage {
     pub(super) fn set_up(plan: &Plan, root: &Path, figures: &mut Figures) -> Stage {
         let places: Vec<Place> =
             (0..SERVERS.len()).map(|server| place(plan, root, server, figures)).collect();
+        let namespace = namespace(figures);
         let mut servers: Vec<Server> = Vec::new();
         let mut lines = Vec::new();
         for (number, name) in SERVERS.into_iter().enumerate() {
@@ -51,8 +56,16 @@ impl Stage {
                 _ => ("staging", Some(plan.staging_of), "link-staging"),
             };
             let source = of.map(|of| (&servers[of], token));
-            let server = Server::init(root, name, role, source, plan.partitions);
-            let line = Network::to(of.map_or(server.port, |of| servers[of].port));
+            let mut server = Server::init(root, name, role, source, plan.partitions);
+            let here = match &namespace {
+                Some(namespace) if number == plan.apart => {
+                    server.move_into(Arc::clone(namespace));
+                    // Clients of the primary stay where they are.
+                    of.map_or(Ipv4Addr::LOCALHOST, |_| namespace.outside())
+                }
+                _ => Ipv4Addr::LOCALHOST,
+            };
+            let line = Network::between(here, of.map_or(server.address(), |of| servers[of].address()));
             server.configure(|database| {
                 database["segment_bytes_max"] = plan.segment_bytes.into();
                 database["write_memory_bytes"] = (u64::from(plan.partitions) << 20).into();
@@ -63,7 +76,7 @@ impl Stage {
                 std::fs::copy(servers[of].token(token), &kept).expect("the source has tokens");
                 std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
                 server.configure(|database| {
-                    database["source"]["url"] = format!("http://127.0.0.1:{}", line.port).into();
+                    database["source"]["url"] = line.url().into();
                     database["source"]["token_file"] = kept.to_string_lossy().into();
                 });
             }
@@ -77,7 +90,8 @@ impl Stage {
             }
         });
         let recorder = Arc::default();
-        let stage = Stage { servers, lines, places, recorder, plan: plan.clone(), filler: None };
+        let plan = plan.clone();
+        let stage = Stage { servers, lines, places, namespace, recorder, plan, filler: None };
         stage.servers.iter().for_each(Server::start);
         (0..SERVERS.len()).for_each(|server| stage.until_it_answers(server));
         stage
@@ -91,8 +105,13 @@ impl Stage {
             seed: self.plan.seed,
             draft_bytes_max: self.plan.draft_bytes_max,
         };
-        let primary = (&self.servers[PRIMARY], self.lines[CLIENTS].port);
-        Clients::start(plan, primary, &[&self.servers[REPLICA]], Arc::clone(&self.recorder))
+        let line = self.lines[CLIENTS].url();
+        Clients::start(
+            plan,
+            (&self.servers[PRIMARY], &line),
+            &[&self.servers[REPLICA]],
+            Arc::clone(&self.recorder),
+        )
     }
 
     /// Waits until clients wrote for a while.
@@ -106,6 +125,9 @@ impl Stage {
     /// Nothing is wrong any more, and everybody runs.
     pub(super) fn heal(&mut self) {
         self.lines.iter().for_each(Network::heal);
+        if let Some(namespace) = &self.namespace {
+            namespace.heal();
+        }
         fault::heal_disks(self);
         for number in 0..SERVERS.len() {
             if self.servers[number].has_ended() {
@@ -141,6 +163,14 @@ impl Stage {
     pub(super) fn copies(&self) -> [(&Server, &'static str); 2] {
         [(&self.servers[REPLICA], "full"), (&self.servers[STAGING], "published")]
     }
+}
+
+fn namespace(figures: &mut Figures) -> Option<Arc<Namespace>> {
+    let made = Namespace::new().map(Arc::new);
+    made.map_err(|reason| {
+        *figures.skipped.entry(format!("network namespaces: {reason}")).or_default() += 1;
+    })
+    .ok()
 }
 
 /// What cannot be mounted is a folder like any other.
