@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use apograph::format::View;
+use apograph::format::{PartitionId, View};
 use apograph::{Database, Folder, Role};
 
 use crate::disk::survival::Survival;
 use crate::os;
-use crate::scene::{Server, begin_for, complete, pump, settings};
+use crate::scene::{Server, begin_for, complete, complete_beside, pump, settings};
 use crate::script::{Do, transaction};
 
 const SOURCE: usize = 0;
@@ -147,5 +147,48 @@ fn what_a_synchronization_replaced_does_not_come_back_with_a_power_cut() {
         assert_eq!(back, None, "{survival:?}, {reason}");
         follow(&source, &copy.database);
         assert_eq!(copy.database.visible(), source.database.visible());
+    }
+}
+
+/// What a purge takes comes again, ahead of the document that names it, while the purge is still to be done.
+#[test]
+fn an_erasure_leaves_what_a_synchronization_brought_ahead_of_its_document() {
+    for is_asked_before in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let _installed = os::install(1, dir.path().to_owned(), 2);
+        let (source, copy) = begun(Role::Replica);
+        // Together more than what is installed at once.
+        let text =
+            |first: u32| (first..first + 120_000).map(|number| format!("{number:x} ")).collect::<String>();
+        for (name, first) in [("/gone/1", 0), ("/gone/2", 500_000)] {
+            commit(&source, &[(name, Do::Put(text(first)))]);
+        }
+        follow(&source, &copy.database);
+        rest(&copy.database);
+        for name in ["/gone/1", "/gone/2"] {
+            commit(&source, &[(name, Do::Purge)]);
+        }
+        follow(&source, &copy.database);
+        if is_asked_before {
+            os::as_host(COPY, || copy.database.idle());
+        }
+        for (name, first) in [("/again/1", 0), ("/again/2", 500_000)] {
+            commit(&source, &[(name, Do::Put(text(first)))]);
+        }
+        os::as_host(COPY, || {
+            let snapshot = source.database.snapshot(View::Full, copy.database.sync_floor()).unwrap();
+            begin_for(&copy.database, snapshot, "out-of-window");
+            complete_beside(&source.database, &copy.database, || {
+                if copy.database.syncing(PartitionId(0)).is_some_and(|of| of.bytes > 1 << 20) {
+                    copy.database.idle();
+                    while copy.database.maintain() {}
+                }
+            });
+        });
+        rest(&copy.database);
+        let export = |of: &Server| -> Vec<_> {
+            of.database.export(View::Full, None).unwrap().map(|line| line.unwrap()).collect()
+        };
+        assert!(export(&copy) == export(&source), "{is_asked_before}");
     }
 }

@@ -253,6 +253,11 @@ pub(crate) fn begin_for(copy: &Database, snapshot: Snapshot, reason: &str) {
 
 /// Brings what was begun to its end.
 pub(crate) fn complete(source: &Database, copy: &Database) {
+    complete_beside(source, copy, || ());
+}
+
+/// The same, and this happens after each piece of an answer.
+pub(crate) fn complete_beside(source: &Database, copy: &Database, beside: impl Fn()) {
     let snapshot = copy.sync_marker().unwrap().snapshot;
     let mut transfers: Vec<Transfer> = snapshot
         .partitions
@@ -265,7 +270,9 @@ pub(crate) fn complete(source: &Database, copy: &Database) {
             let mut buffer = BytesMut::new();
             while let Some(piece) = answer.next(16 << 10).unwrap() {
                 buffer.extend_from_slice(&piece);
-                if transfer.take(&mut buffer).unwrap() {
+                let is_over = transfer.take(&mut buffer).unwrap();
+                beside();
+                if is_over {
                     break;
                 }
             }

@@ -118,6 +118,11 @@ impl Store {
             || self.is_named(payload, &none, progress.latest())?)
     }
 
+    /// Did a synchronization that goes on bring it ahead of the document that names it?
+    fn came_ahead(&self, payload: &Hash, progress: &Progress) -> Result<bool, StoreError> {
+        Ok(self.engine.get(Space::Documents, &keys::ahead(payload), progress.latest().0)?.is_some())
+    }
+
     /// Does anything name this payload, apart from the places in `but`?
     fn is_named(&self, payload: &Hash, but: &BTreeSet<[u8; 16]>, at: Timestamp) -> Result<bool, StoreError> {
         for item in self.engine.range(Space::Documents, &keys::references(payload), at.0) {
@@ -213,7 +218,7 @@ impl Store {
                 if self.is_named_after(hash, &state.progress)? {
                     continue;
                 }
-                if self.ahead().files.contains(hash) {
+                if self.ahead().files.contains(hash) || self.came_ahead(hash, &state.progress)? {
                     is_awaited = true;
                     continue;
                 }

@@ -10,7 +10,7 @@
 mod support;
 
 use apograph::OpenError;
-use apograph::format::{State, SyncScope, Timestamp, View};
+use apograph::format::{State, SyncFrame, SyncScope, Timestamp, View};
 use apograph::read::Which;
 use apograph::sealed::{read_sealed, write_sealed};
 use apograph::synchronize::{Snapshot, SyncError, SyncMarker, SyncPhase, TransferError};
@@ -459,4 +459,68 @@ fn a_staging_server_that_synchronizes_past_a_purge_keeps_nothing_of_what_it_show
     let files = support::files(&servers.path("staging"));
     assert!(files.iter().any(|(_, bytes)| holds(bytes)), "what was public once stays");
     assert_eq!(servers.staging().head(&uri("/kept"), None).unwrap().unwrap().state, State::Withdrawn);
+}
+
+/// Frames of an answer, without one of its payloads if there are so many.
+fn without_payload(piece: &[u8], seen: &mut usize, which: usize) -> BytesMut {
+    let (mut rest, mut kept) = (BytesMut::from(piece), BytesMut::new());
+    while let Some((frame, bytes)) = SyncFrame::take(&mut rest).unwrap() {
+        let is_payload = matches!(frame, SyncFrame::Payload(_));
+        *seen += usize::from(is_payload);
+        if !is_payload || *seen != which {
+            kept.extend_from_slice(&bytes);
+        }
+    }
+    kept
+}
+
+/// The digest is that of ids: a document without its bytes has it as well.
+#[test]
+fn an_answer_that_leaves_a_payload_out_is_not_believed() {
+    let large = |letter: &str| letter.repeat(200_000);
+    for is_empty in [true, false] {
+        let mut told = 0;
+        for which in 1.. {
+            let mut servers = Servers::start(1);
+            let (primary, replica) = (servers.primary(), servers.database("replica"));
+            servers.commit([put("/a", "a"), put("/large", &large("a"))]);
+            if !is_empty {
+                servers.check_exact();
+            }
+            servers.commit([put("/a", "b"), put("/large", &large("b")), put("/b", "c")]);
+            let (source, mut transfers) = begin(&primary, &replica, "out-of-window", SyncScope::default());
+            let (mut seen, mut refused) = (0, None);
+            while let Some(question) = transfers[0].next_question().unwrap() {
+                let mut answer = source.answer(transfers[0].partition(), question).unwrap();
+                let mut buffer = BytesMut::new();
+                while let Some(piece) = answer.next(usize::MAX).unwrap() {
+                    buffer.extend(without_payload(&piece, &mut seen, which));
+                    match transfers[0].take(&mut buffer) {
+                        Ok(true) => break,
+                        Ok(false) => {}
+                        Err(error) => refused = Some(error),
+                    }
+                }
+                if refused.is_some() {
+                    break;
+                }
+            }
+            if seen < which {
+                assert!(told > 3, "{which} payloads, {is_empty}, {told} times told");
+                break;
+            }
+            // It is told, or what is not there is asked for.
+            match refused {
+                None => drop(replica.finish_sync(0).unwrap()),
+                Some(TransferError::Unexpected { .. }) => {
+                    told += 1;
+                    synchronize(&primary, &replica, "out-of-window", &mut Cost::default());
+                }
+                Some(error) => panic!("payload {which}, {is_empty}: {error}"),
+            }
+            drop((source, transfers));
+            drop((primary, replica));
+            servers.check_equal_one("replica");
+        }
+    }
 }

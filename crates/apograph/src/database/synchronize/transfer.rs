@@ -12,7 +12,7 @@ use apograph_format::digest::FAN_OUT;
 use apograph_format::synchronize::{Measured, SyncFrameError, WantedDocument, WantedPayloads};
 use apograph_format::{
     Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncQuestion, SyncScope, Timestamp, Uri,
-    View,
+    VersionRef, View,
 };
 use apograph_store::{Install, Installment};
 
@@ -49,6 +49,8 @@ pub struct Transfer {
     /// The last document was not understood: its payloads are of no use.
     passes_over: bool,
     lost: HashMap<Hash, String>,
+    /// Payloads that the answer still has to bring, or say that they are lost.
+    awaited: HashSet<Hash>,
     /// What is here is not believed: documents that are damaged come.
     checks_payloads: bool,
     /// Documents whose old versions were left out before.
@@ -195,6 +197,7 @@ impl Database {
             batch_bytes: 0,
             in_batch: HashSet::new(),
             passes_over: false,
+            awaited: HashSet::new(),
             lost: HashMap::new(),
             checks_payloads: false,
             cut: Cut::Done,
@@ -305,6 +308,10 @@ impl Transfer {
                 Stage::Done => return Ok(None),
             };
             self.progress.requests += 1;
+            self.awaited.clear();
+            if let Ask::Payloads { wanted } = &ask {
+                self.awaited.extend(wanted.iter().flat_map(|wanted| &wanted.hashes));
+            }
             let measure = self.measured.is_some() && matches!(ask, Ask::All { .. } | Ask::Documents { .. });
             return Ok(Some(SyncQuestion { ask, measure, ..self.question.clone() }));
         }
@@ -331,6 +338,7 @@ impl Transfer {
 
     /// A document that cannot be understood; what follows of it is passed over.
     fn hold_back(&mut self, uri: Uri, reason: String) -> Result<(), TransferError> {
+        self.check_all_came()?;
         match &mut self.stage {
             Stage::All { held } => {
                 let before = held.take();
@@ -353,11 +361,15 @@ impl Transfer {
             SyncFrame::Document(document) => self.take_document(document)?,
             SyncFrame::Payload(_) if self.passes_over => {}
             SyncFrame::Payload(payload) => {
+                self.awaited.remove(&payload.hash);
                 self.in_batch.insert(payload.hash);
                 self.batch_bytes += payload.bytes.len() as u64;
                 self.batch.payloads.push(payload);
             }
-            SyncFrame::Lost { hash, reason } => drop(self.lost.insert(hash, reason)),
+            SyncFrame::Lost { hash, reason } => {
+                self.awaited.remove(&hash);
+                self.lost.insert(hash, reason);
+            }
             SyncFrame::Cursor { name, position, since } => self.batch.cursors.push((name, position, since)),
             SyncFrame::Purged(uri) => match &mut self.stage {
                 Stage::Documents(group) => group.purged.push(uri),
@@ -369,6 +381,7 @@ impl Transfer {
     }
 
     fn end(&mut self) -> Result<(), TransferError> {
+        self.check_all_came()?;
         self.passes_over = false;
         if self.measured.is_some() {
             return self.end_measuring();
@@ -529,8 +542,23 @@ impl Transfer {
         Ok(())
     }
 
+    /// A document without what belongs to it would have the right digest.
+    fn check_all_came(&self) -> Result<(), TransferError> {
+        match self.awaited.iter().next() {
+            Some(hash) => Err(unexpected(format!("something else in place of payload {hash}"))),
+            None => Ok(()),
+        }
+    }
+
     fn take_document(&mut self, document: Box<SyncDocument>) -> Result<(), TransferError> {
+        self.check_all_came()?;
         self.passes_over = false;
+        if let Some(head) = &document.head {
+            let live = head.live.map(|live| live.number);
+            let is_sent =
+                |version: &&VersionRef| version.number >= document.kept_from || live == Some(version.number);
+            self.awaited.extend(document.versions.iter().filter(is_sent).map(|version| version.id));
+        }
         match &mut self.stage {
             Stage::All { held } => {
                 let before = held.replace(document);
