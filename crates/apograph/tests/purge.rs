@@ -10,6 +10,7 @@
 mod support;
 
 use apograph::database::roles::{Block, Promote, RoleError};
+use apograph::error::ReadError;
 use apograph::format::{Frame, PartitionId, Properties, SyncScope, View};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, Put, Transaction};
@@ -57,13 +58,13 @@ fn beat(source: &Database, copy: &Database) {
 }
 
 fn content(database: &Database, at: &str) -> Vec<u8> {
-    let document = database.document(&uri(at), Which::Working, None).unwrap();
-    let content = document.version.content.unwrap();
-    database
-        .content(&uri(at), &content, 0..content.bytes)
-        .unwrap()
-        .flat_map(|piece| piece.unwrap().to_vec())
-        .collect()
+    content_of(database, at).unwrap()
+}
+
+fn content_of(database: &Database, at: &str) -> Result<Vec<u8>, ReadError> {
+    let content = database.document(&uri(at), Which::Working, None)?.version.content.unwrap();
+    let pieces = database.content(&uri(at), &content, 0..content.bytes)?;
+    Ok(pieces.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 fn spooled(primary: &Database, bytes: &[u8]) -> ContentBytes {
@@ -411,4 +412,35 @@ fn what_only_a_history_published_that_was_cut_off_does_not_stay_on_a_staging_ser
     // What was published before stays, as it does without a promotion.
     let kept = servers.staging().document(&uri("/before"), Which::Number(1), None);
     assert!(kept.is_ok(), "{kept:?}");
+}
+
+/// Who has to synchronize anyway brings it then: nobody has to be told, and nothing newer has to be waited for.
+#[test]
+fn a_synchronization_brings_what_awaits_a_purge_that_was_cut_off() {
+    let mut servers = Servers::start(1);
+    let (primary, replica, staging) = (servers.primary(), servers.database("replica"), servers.staging());
+    announce(&primary, &replica);
+    servers.check_exact();
+    servers.commit([put("/a", "the text"), publish("/a"), put("/b", "another"), publish("/b")]);
+    servers.follow_one("replica");
+    servers.commit([operation("/b", Action::Withdraw)]);
+    for at in ["/a", "/b"] {
+        servers.commit([purge(at)]);
+    }
+    servers.wait_for_erasures("primary");
+    servers.follow_partition("staging", PartitionId(0), 2);
+    promote(&replica);
+    servers.rearrange("replica", [("staging", "replica")]);
+    servers.greet();
+    servers.settle_primary();
+    assert!(content_of(&staging, "/a").is_err());
+    synchronize(&replica, &staging, "out-of-window", &mut Cost::default());
+    assert_eq!(content(&staging, "/a"), b"the text");
+    assert_eq!(content(&staging, "/b"), b"another");
+    drop(staging);
+    servers.follow_one("staging");
+    let staging = servers.staging();
+    beat(&replica, &staging);
+    assert!(!staging.has_suspects() && staging.alarms().is_empty(), "{:?}", staging.alarms());
+    servers.check_equal_one("staging");
 }

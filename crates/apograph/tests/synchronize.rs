@@ -10,7 +10,7 @@
 mod support;
 
 use apograph::OpenError;
-use apograph::format::{State, SyncFrame, SyncScope, Timestamp, View};
+use apograph::format::{Ask, State, SyncFrame, SyncScope, Timestamp, View};
 use apograph::read::Which;
 use apograph::sealed::{read_sealed, write_sealed};
 use apograph::synchronize::{Snapshot, SyncError, SyncMarker, SyncPhase, TransferError};
@@ -522,5 +522,50 @@ fn an_answer_that_leaves_a_payload_out_is_not_believed() {
             drop((primary, replica));
             servers.check_equal_one("replica");
         }
+    }
+}
+
+/// Documents that came twice would be counted twice.
+#[test]
+fn an_answer_that_says_something_twice_is_refused() {
+    for is_empty in [true, false] {
+        let mut servers = Servers::start(1);
+        let (primary, replica) = (servers.primary(), servers.database("replica"));
+        servers.commit([put("/a", "a"), put("/b", "b")]);
+        if !is_empty {
+            servers.check_exact();
+        }
+        servers.commit([put("/a", "c"), put("/b", "d")]);
+        let (source, mut transfers) = begin(&primary, &replica, "out-of-window", SyncScope::default());
+        let mut told = 0;
+        while let Some(question) = transfers[0].next_question().unwrap() {
+            let has_documents = matches!(question.ask, Ask::All { .. } | Ask::Documents { .. });
+            let mut answer = source.answer(transfers[0].partition(), question).unwrap();
+            let piece = answer.next(usize::MAX).unwrap().unwrap();
+            let mut frames = BytesMut::from(&piece[..]);
+            let (mut twice, mut rest) = (BytesMut::new(), BytesMut::new());
+            while let Some((frame, bytes)) = SyncFrame::take(&mut frames).unwrap() {
+                let is_end = matches!(frame, SyncFrame::End);
+                if is_end { &mut rest } else { &mut twice }.extend_from_slice(&bytes);
+            }
+            let copies = if has_documents { 2 } else { 1 };
+            let mut buffer = BytesMut::from(&[twice.repeat(copies), rest.to_vec()].concat()[..]);
+            match transfers[0].take(&mut buffer) {
+                Ok(_) => assert!(!has_documents || twice.is_empty(), "{is_empty}"),
+                Err(TransferError::Unexpected { .. }) => told += 1,
+                Err(error) => panic!("{error}"),
+            }
+            if told > 0 {
+                break;
+            }
+        }
+        assert_eq!(told, 1, "{is_empty}");
+        drop((source, transfers));
+        synchronize(&primary, &replica, "out-of-window", &mut Cost::default());
+        let documents = |of: &apograph::Database| of.digest_at(View::Full, of.visible()).unwrap().documents;
+        drop((primary, replica));
+        servers.follow_one("replica");
+        servers.check_equal_one("replica");
+        assert_eq!(documents(&servers.database("replica")), documents(&servers.primary()));
     }
 }

@@ -230,8 +230,20 @@ impl Own {
         Ok((found, None))
     }
 
+    /// Documents that came without what a purge had erased, at most `limit`.
+    pub(super) fn awaiting_purges(&self, limit: usize) -> Result<Vec<Uri>, StoreError> {
+        let awaiting = self.store.awaiting_purges(self.store.latest()).take(limit);
+        awaiting.map(|item| item.map(|(uri, _)| uri)).collect()
+    }
+
+    /// Where a source shows nothing of this document: is what is here of no use? It lacks what a purge erased, or may be of what was
+    /// cut off.
+    pub(super) fn is_to_be_forgotten(&self, uri: &Uri) -> Result<bool, StoreError> {
+        Ok(self.may_be_cut_off(uri)? || self.store.awaits_purge(uri, self.store.latest())?)
+    }
+
     /// May a version of it be here that was shown in what a later epoch cut off, and never since?
-    pub(super) fn may_be_cut_off(&self, uri: &Uri) -> Result<bool, StoreError> {
+    fn may_be_cut_off(&self, uri: &Uri) -> Result<bool, StoreError> {
         let Some(parted) = self.parted else { return Ok(false) };
         Ok(self.store.head(uri, self.store.latest())?.is_some_and(|head| head.changed > parted))
     }

@@ -27,6 +27,8 @@ const NODES_MAX: usize = 4_096;
 /// Documents whose leaves, or which themselves, are asked for at once.
 const LEAVES_MAX: u64 = 8_192;
 const DOCUMENTS_MAX: usize = 256;
+/// Documents that await purges and are brought whole at once; others are asked for when it is certain that theirs does not come.
+const AWAITING_MAX: usize = 4_096;
 /// How often the tree is gone through before what differs is a failure.
 const PASSES_MAX: u32 = 4;
 
@@ -396,7 +398,7 @@ impl Transfer {
             Stage::Cursors => {
                 self.flush()?;
                 // What is known to be damaged is brought whole, whatever the digests say.
-                let suspects = self.suspects();
+                let suspects = self.suspects()?;
                 if suspects.is_empty() { self.root() } else { Stage::documents(VecDeque::new(), suspects) }
             }
             Stage::Nodes { level, left, asked: _, below } => self.descend(level, left, below),
@@ -416,10 +418,14 @@ impl Transfer {
         Ok(())
     }
 
-    fn suspects(&mut self) -> VecDeque<Different> {
-        let suspects = self.database.suspects_of(self.partition);
+    /// What is known to be damaged, and what came without what a purge had erased: if that purge was cut off, digests do not show it.
+    fn suspects(&mut self) -> Result<VecDeque<Different>, TransferError> {
+        let mut suspects = self.database.suspects_of(self.partition);
+        suspects.extend(self.own.awaiting_purges(AWAITING_MAX)?);
+        suspects.sort_unstable();
+        suspects.dedup();
         self.checks_payloads = !suspects.is_empty();
-        self.whole(suspects)
+        Ok(self.whole(suspects))
     }
 
     /// The next documents that lack bodies which an earlier synchronization left out, and this one does not: digests do
@@ -561,10 +567,16 @@ impl Transfer {
         }
         match &mut self.stage {
             Stage::All { held } => {
+                if held.as_ref().is_some_and(|before| before.uri >= document.uri) {
+                    return Err(unexpected(format!("{} out of order", document.uri)));
+                }
                 let before = held.replace(document);
                 self.complete(before)
             }
             Stage::Documents(group) => {
+                if group.came.iter().any(|before| before.uri == document.uri) {
+                    return Err(unexpected(format!("{} twice", document.uri)));
+                }
                 group.came.push(*document);
                 Ok(())
             }
@@ -617,7 +629,7 @@ impl Transfer {
                 self.progress.left_out += 1;
                 continue;
             }
-            let is_forgotten = document.head.is_none() && self.own.may_be_cut_off(&document.uri)?;
+            let is_forgotten = document.head.is_none() && self.own.is_to_be_forgotten(&document.uri)?;
             if document.head.is_none() && !is_forgotten && self.own.is_unshown(&document.uri)? {
                 continue;
             }
