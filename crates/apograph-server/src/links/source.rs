@@ -2,6 +2,7 @@
 //! `source.token` (both 0600) in the database's folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use apograph::folder::{FolderError, write_json, write_secret};
 use apograph::settings::SourceSettings;
@@ -21,9 +22,13 @@ pub(crate) fn source_of(app: &App, database: &str) -> Option<SourceSettings> {
     }
 }
 
+/// Two who are told at once write one after the other: their files have the same names until they are in place.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// From now on this database follows the server at `url`. What the settings say of bounds stays. Durable on return.
 pub(crate) fn follow(app: &App, database: &str, url: &str, token: &str) -> Result<(), FolderError> {
     let folder = app.folder.database_path(database);
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     write_secret(&folder.join("source.token"), token.as_bytes())?;
     let token_file = Path::new("databases").join(database).join("source.token");
     let before = app.folder.settings().databases.get(database).and_then(|settings| settings.source.clone());
