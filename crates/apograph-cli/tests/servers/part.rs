@@ -168,9 +168,12 @@ fn parts_are_exact_and_say_where_the_rest_is() {
         }
         json(&left, "reader", &arguments)
     };
+    // A checkpoint of the primary may be on its way to either of them.
+    let common =
+        || [&left, &right].map(|server| server.status().unwrap().databases[0].visible.0).into_iter().min();
+    let before = common();
     let both = together(&[&right]);
-    let visible = |server: &Server| server.status().unwrap().databases[0].visible.0;
-    assert_eq!(both["common"], visible(&left).min(visible(&right)), "{both}");
+    assert!(before <= both["common"].as_u64() && both["common"].as_u64() <= common(), "{both}");
     assert_eq!(
         (&both["missing"], &both["partitions"][1]["best"]),
         (&Value::Array(vec![]), &right.url().into())
