@@ -319,7 +319,7 @@ impl TransactionFacts {
 }
 
 impl VersionNames {
-    fn to_proto(&self) -> proto::VersionNames {
+    pub(crate) fn to_proto(&self) -> proto::VersionNames {
         proto::VersionNames {
             id: hash_bytes(&self.id),
             content: self.content.as_ref().map(hash_bytes).unwrap_or_default(),
@@ -327,7 +327,7 @@ impl VersionNames {
         }
     }
 
-    fn from_proto(names: proto::VersionNames) -> Result<VersionNames, FactsError> {
+    pub(crate) fn from_proto(names: proto::VersionNames) -> Result<VersionNames, FactsError> {
         let content = (!names.content.is_empty()).then(|| hash(&names.content)).transpose()?;
         Ok(VersionNames { id: hash(&names.id)?, content, r#type: names.r#type })
     }

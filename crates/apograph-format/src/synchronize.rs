@@ -12,8 +12,8 @@ use crate::facts::{FactsError, hash, hashes, optional_uri, refused, version_from
 use crate::header::Fields;
 use crate::version::hash_bytes;
 use crate::{
-    ContentFact, Digest, Hash, Head, Leaf, PartitionId, Payload, Position, Timestamp, Uri, VersionRef, View,
-    proto,
+    ContentFact, Digest, Hash, Head, Leaf, PartitionId, Payload, Position, Timestamp, Uri, VersionNames,
+    VersionRef, View, proto,
 };
 
 /// First bytes of a frame.
@@ -157,6 +157,8 @@ pub enum SyncFrame {
     Document(Box<SyncDocument>),
     /// A payload.
     Payload(Payload),
+    /// The body of a version, which a purge took at the source.
+    Erased(ErasedBody),
     /// A payload that the source cannot read itself.
     Lost {
         /// Its name.
@@ -198,6 +200,18 @@ pub struct SyncDocument {
     pub contents: Vec<ContentFact>,
     /// It was not changed since the time asked for: nothing of it is sent.
     pub left_out: bool,
+    /// Bodies of these versions that a purge took at the source. Frames behind the document say so; here it is put by the
+    /// copy, in its log.
+    pub erased: Vec<ErasedBody>,
+}
+
+/// What is left of the body of a version that a purge took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasedBody {
+    /// The version, and what it named: its content may be named by others, and has to stay then.
+    pub names: VersionNames,
+    /// Length of the body.
+    pub bytes: u32,
 }
 
 /// How much would come.
@@ -320,6 +334,7 @@ impl SyncFrame {
             }
             SyncFrame::Document(document) => P::Document(document.to_proto()),
             SyncFrame::Payload(payload) => P::Payload(payload_to_proto(payload)),
+            SyncFrame::Erased(body) => P::Payload(body.to_proto()),
             SyncFrame::Lost { hash, reason } => P::Payload(proto::SynchronizedPayload {
                 hash: hash_bytes(hash),
                 lost: reason.clone(),
@@ -396,7 +411,10 @@ impl SyncFrame {
             P::Payload(payload) if !payload.lost.is_empty() => {
                 SyncFrame::Lost { hash: hash(&payload.hash)?, reason: payload.lost }
             }
-            P::Payload(payload) => SyncFrame::Payload(payload_from_proto(payload)?),
+            P::Payload(mut payload) => match payload.named.take() {
+                Some(named) => SyncFrame::Erased(ErasedBody::from_proto(named, payload.length)?),
+                None => SyncFrame::Payload(payload_from_proto(payload)?),
+            },
             P::Cursor(cursor) => SyncFrame::Cursor {
                 name: cursor.name,
                 position: cursor.position,
@@ -436,6 +454,7 @@ impl SyncDocument {
             kept_from: self.kept_from,
             contents: self.contents.iter().map(ContentFact::to_proto).collect(),
             left_out: self.left_out,
+            erased: self.erased.iter().map(ErasedBody::to_proto).collect(),
         }
     }
 
@@ -448,8 +467,35 @@ impl SyncDocument {
             kept_from: document.kept_from,
             contents: document.contents.into_iter().map(ContentFact::from_proto).collect::<Result<_, _>>()?,
             left_out: document.left_out,
+            erased: document.erased.into_iter().map(erased).collect::<Result<_, _>>()?,
         })
     }
+}
+
+impl ErasedBody {
+    fn to_proto(&self) -> proto::SynchronizedPayload {
+        proto::SynchronizedPayload {
+            hash: hash_bytes(&self.names.id),
+            erased: true,
+            length: self.bytes.into(),
+            named: Some(self.names.to_proto()),
+            ..proto::SynchronizedPayload::default()
+        }
+    }
+
+    fn from_proto(named: proto::VersionNames, bytes: u64) -> Result<ErasedBody, FactsError> {
+        let names = VersionNames::from_proto(named)?;
+        let bytes = u32::try_from(bytes)
+            .ok()
+            .filter(|bytes| *bytes as usize <= SYNC_FRAME_BYTES_MAX)
+            .ok_or_else(|| refused(format!("payload {} of {bytes} bytes", names.id)))?;
+        Ok(ErasedBody { names, bytes })
+    }
+}
+
+fn erased(payload: proto::SynchronizedPayload) -> Result<ErasedBody, FactsError> {
+    let named = payload.named.ok_or_else(|| refused("an erased version that names nothing"))?;
+    ErasedBody::from_proto(named, payload.length)
 }
 
 fn wanted_to_proto(wanted: &WantedDocument) -> proto::WantedDocument {
@@ -474,7 +520,7 @@ fn payload_to_proto(payload: &Payload) -> proto::SynchronizedPayload {
         bytes: if payload.erased { Bytes::new() } else { payload.bytes.clone() },
         erased: payload.erased,
         length: payload.bytes.len() as u64,
-        lost: String::new(),
+        ..proto::SynchronizedPayload::default()
     }
 }
 
@@ -513,6 +559,11 @@ mod tests {
     use super::*;
     use crate::facts::tests::sample_head;
 
+    fn erased_body() -> ErasedBody {
+        let names = VersionNames { id: Hash::of(b"e"), content: Some(Hash::of(b"x")), r#type: "news".into() };
+        ErasedBody { names, bytes: 300 }
+    }
+
     fn frames() -> Vec<SyncFrame> {
         let (hash, uri) = (Hash::of(b"x"), Uri::parse("/news/1").unwrap());
         let document = SyncDocument {
@@ -523,6 +574,7 @@ mod tests {
             kept_from: 2,
             contents: vec![ContentFact { hash, bytes: 1, chunks: vec![hash] }],
             left_out: false,
+            erased: vec![erased_body()],
         };
         vec![
             SyncFrame::Hashes(vec![hash, Hash([0; 32])]),
@@ -530,6 +582,7 @@ mod tests {
             SyncFrame::Document(Box::new(document)),
             SyncFrame::Payload(Payload::of(b"body".as_slice())),
             SyncFrame::Payload(Payload::erased(hash, 12)),
+            SyncFrame::Erased(erased_body()),
             SyncFrame::Lost { hash, reason: "damaged".into() },
             SyncFrame::Cursor { name: "git".into(), position: "abc".into(), since: Timestamp(5) },
             SyncFrame::Purged(uri),

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use apograph_format::synchronize::ErasedBody;
 use apograph_format::{
     Digest, Hash, Head, Leaf, Payload, Position, State as DocumentState, SyncDocument, Timestamp, Uri, View,
 };
@@ -363,16 +364,21 @@ impl Store {
         for content in &document.contents {
             self.put_content(batch, content);
         }
+        let erased: HashMap<Hash, &ErasedBody> =
+            document.erased.iter().map(|body| (body.names.id, body)).collect();
         let (mut is_cut, mut is_awaiting) = (false, false);
         for version in &document.versions {
-            let body = match payloads.get(&version.id) {
-                Some(body) => Some((*body).clone()),
-                None => self.payload(&version.id)?.map(Payload::of),
+            let left = erased.get(&version.id);
+            let body = match (payloads.get(&version.id), left) {
+                (Some(body), _) => Some((*body).clone()),
+                (None, Some(left)) => Some(Payload::erased(version.id, left.bytes as usize)),
+                (None, None) => self.payload(&version.id)?.map(Payload::of),
             };
+            let named = left.map(|left| &left.names);
             // The live version comes however old it is.
             is_cut |= body.is_none() && version.number < document.kept_from;
             is_awaiting |= body.as_ref().is_some_and(|body| body.erased);
-            self.put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref(), None)?);
+            self.put_version(batch, uri, version.number, &VersionRecord::of(version, body.as_ref(), named)?);
         }
         if is_cut {
             let value = [document.kept_from.to_le_bytes(), known.target.0.to_le_bytes()].concat();

@@ -244,6 +244,43 @@ fn a_purge_that_a_promotion_cut_off_does_not_erase_what_a_synchronization_brings
     assert_eq!(content(&servers.database("primary"), "/a"), b"the text");
 }
 
+/// What a snapshot shows at the old place is erased while a former primary asks for it, and its content is at the new place by
+/// then: the move, which is followed afterwards, brings no content that was there before.
+#[test]
+fn what_comes_erased_says_what_it_named_and_that_stays_for_the_place_that_it_moved_to() {
+    let mut servers = Servers::start(1);
+    let (primary, replica) = (servers.primary(), servers.database("replica"));
+    announce(&primary, &replica);
+    servers.commit([put("/other", "another text")]);
+    servers.check_exact();
+    servers.commit([put("/old", "the text")]);
+    promote(&replica);
+    primary.learn(replica.epochs()).unwrap();
+    primary.become_replica().unwrap();
+    servers.rearrange("replica", [("primary", "replica"), ("second", "replica"), ("staging", "replica")]);
+    servers.commit([put("/old", "the text")]);
+    let (source, mut transfers) = begin(&replica, &primary, "unknown-position", SyncScope::default());
+    servers.commit([operation("/old", Action::Move { to: uri("/new") })]);
+    servers.commit([purge("/old")]);
+    servers.wait_for_erasures("replica");
+    while step(&source, &mut transfers, &mut Cost::default()) {}
+    primary.finish_sync(0).unwrap();
+    drop((transfers, source, primary, replica));
+    servers.wait_for_erasures("primary");
+    servers.greet();
+    servers.check_equal();
+    servers.wait_for_erasures("primary");
+    assert_eq!(content(&servers.database("primary"), "/new"), b"the text");
+    // Nothing keeps it for the place that was purged, but the journal that was put aside.
+    servers.database("primary").discard_orphans().unwrap();
+    servers.commit([purge("/new")]);
+    servers.check_equal();
+    for server in ["primary", "replica", "second"] {
+        servers.wait_for_erasures(server);
+        servers.check_absent(server, b"the text");
+    }
+}
+
 /// What came erased waits for the purge that did it. Where a promotion cut that off, the new history has the document.
 #[test]
 fn what_came_erased_by_a_purge_that_a_promotion_cut_off_is_asked_for_again() {

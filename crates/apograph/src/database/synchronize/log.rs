@@ -40,6 +40,8 @@ struct Note {
     all_came: bool,
     bytes: u64,
     absent: Vec<Uri>,
+    /// Not in logs of before November 2026.
+    #[serde(default)]
     forgotten: Vec<Uri>,
     quarantined: Vec<(Uri, String)>,
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use apograph_format::digest::FAN_OUT;
-use apograph_format::synchronize::{Measured, WantedDocument, WantedPayloads};
+use apograph_format::synchronize::{ErasedBody, Measured, WantedDocument, WantedPayloads};
 use apograph_format::{
     Ask, ContentFact, Digest, Hash, Head, PartitionId, Payload, Position, State, SyncDocument, SyncFrame,
-    SyncQuestion, SyncScope, Timestamp, Uri, VersionRef, View,
+    SyncQuestion, SyncScope, Timestamp, Uri, VersionNames, VersionRef, View,
 };
-use apograph_store::{Documents, Store, StoreError, TreeSnapshot, VersionRecord};
+use apograph_store::{Documents, Known, Store, StoreError, TreeSnapshot, VersionRecord};
 use bytes::{Bytes, BytesMut};
 
 use super::{Snapshot, SnapshotError, SnapshotPartition};
@@ -50,6 +50,7 @@ struct CachedTree {
 /// One answer, frame by frame.
 pub struct SyncAnswer {
     shared: Arc<Shared>,
+    store: Arc<Store>,
     at: Timestamp,
     frames: Frames,
     /// What was read and is still to be sent.
@@ -59,8 +60,10 @@ pub struct SyncAnswer {
 
 enum Pending {
     Frame(SyncFrame),
-    /// A payload, its length, and whether it may be gone because it was purged.
-    Payload(Hash, usize, bool),
+    /// The body of a version.
+    Body(VersionRecord),
+    /// A chunk of a content, and its length.
+    Chunk(Hash, usize),
 }
 
 enum Frames {
@@ -89,10 +92,10 @@ struct Reader {
     scope: SyncScope,
 }
 
-/// A document, and the payloads to send with it: name and length.
+/// A document, and the versions of which bodies are to be sent with it.
 struct Read {
     document: SyncDocument,
-    bodies: Vec<(Hash, usize, bool)>,
+    bodies: Vec<VersionRecord>,
     is_purged: bool,
 }
 
@@ -216,7 +219,9 @@ impl Database {
                 let tree = self.shared.pins.tree(&store, partition, view, at)?;
                 Frames::Nodes { tree, level: level as usize, nodes: nodes.into_iter() }
             }
-            Ask::Leaves { buckets } => Frames::Leaves { store, view, buckets: buckets.into_iter() },
+            Ask::Leaves { buckets } => {
+                Frames::Leaves { store: Arc::clone(&store), view, buckets: buckets.into_iter() }
+            }
             Ask::Documents { wanted } => Frames::Documents { reader, wanted: wanted.into_iter() },
             Ask::All { after } => {
                 let documents = store.documents("", after.as_ref(), at);
@@ -238,7 +243,7 @@ impl Database {
             }
         };
         let shared = Arc::clone(&self.shared);
-        Ok(SyncAnswer { shared, at, frames, pending: VecDeque::new(), is_over: false })
+        Ok(SyncAnswer { shared, store, at, frames, pending: VecDeque::new(), is_over: false })
     }
 }
 
@@ -368,7 +373,8 @@ impl SyncAnswer {
         while gathered.len() < bytes_max && !self.is_over {
             let frame = match self.pending.pop_front() {
                 Some(Pending::Frame(frame)) => frame,
-                Some(Pending::Payload(hash, length, erasable)) => self.payload(hash, length, erasable)?,
+                Some(Pending::Body(record)) => read_body(&self.store, record)?,
+                Some(Pending::Chunk(hash, length)) => read_payload(&self.store, hash, length, false)?,
                 None if self.advance()? => continue,
                 None => {
                     self.is_over = true;
@@ -378,14 +384,6 @@ impl SyncAnswer {
             gathered.extend_from_slice(&frame.encode());
         }
         Ok((!gathered.is_empty()).then(|| gathered.freeze()))
-    }
-
-    fn payload(&self, hash: Hash, length: usize, erasable: bool) -> Result<SyncFrame, SnapshotError> {
-        let store = match &self.frames {
-            Frames::Documents { reader, .. } | Frames::All { reader, .. } => &reader.store,
-            _ => return Ok(SyncFrame::Payload(Payload::erased(hash, length))),
-        };
-        Ok(read_payload(store, hash, length, erasable)?)
     }
 
     /// Reads the next thing asked for; `false` when there is nothing more.
@@ -438,9 +436,9 @@ impl SyncAnswer {
                     }
                     if sent.insert(content.hash) {
                         let chunks = content.chunks.iter().enumerate();
-                        pending.extend(chunks.map(|(index, chunk)| {
-                            Pending::Payload(*chunk, content.chunk_bytes(index), false)
-                        }));
+                        pending.extend(
+                            chunks.map(|(index, chunk)| Pending::Chunk(*chunk, content.chunk_bytes(index))),
+                        );
                     }
                 }
             }
@@ -483,8 +481,7 @@ impl SyncAnswer {
 
 fn queue(pending: &mut VecDeque<Pending>, read: Read) {
     pending.push_back(Pending::Frame(SyncFrame::Document(Box::new(read.document))));
-    let body = |(hash, length, erasable)| Pending::Payload(hash, length, erasable);
-    pending.extend(read.bodies.into_iter().map(body));
+    pending.extend(read.bodies.into_iter().map(Pending::Body));
 }
 
 /// A payload that cannot be read here is not sent: the copy holds the document back, and says so. Neither is one said to be
@@ -504,6 +501,19 @@ fn read_payload(store: &Store, hash: Hash, length: usize, erasable: bool) -> Res
             Ok(SyncFrame::Lost { hash, reason })
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Of a body that a purge took, what its version named is left.
+fn read_body(store: &Store, record: VersionRecord) -> Result<SyncFrame, StoreError> {
+    let frame = read_payload(store, record.id, record.body_bytes as usize, !record.came())?;
+    match &frame {
+        SyncFrame::Payload(payload) if payload.erased && record.known != Known::Nothing => {
+            let bytes = record.body_bytes;
+            let names = VersionNames { id: record.id, content: record.content, r#type: record.r#type };
+            Ok(SyncFrame::Erased(ErasedBody { names, bytes }))
+        }
+        _ => Ok(frame),
     }
 }
 
@@ -529,8 +539,8 @@ fn measure(reader: &Reader, of: &mut Measure, measured: &mut Measured) -> Result
     } else {
         let contents = read.document.contents.iter().map(|content| content.bytes);
         measured.documents += 1;
-        measured.bytes +=
-            read.bodies.iter().map(|(_, bytes, _)| *bytes as u64).sum::<u64>() + contents.sum::<u64>();
+        measured.bytes += read.bodies.iter().map(|record| u64::from(record.body_bytes)).sum::<u64>()
+            + contents.sum::<u64>();
     }
     Ok(true)
 }
@@ -570,6 +580,7 @@ impl Reader {
             kept_from: 0,
             contents: Vec::new(),
             left_out: false,
+            erased: Vec::new(),
         };
         let mut read = Read { document: document.clone(), bodies: Vec::new(), is_purged };
         let Some(head) = head else { return Ok(read) };
@@ -593,12 +604,12 @@ impl Reader {
             if number < document.kept_from && !is_live {
                 continue;
             }
-            read.bodies.push((record.id, record.body_bytes as usize, !record.came()));
             if let Some(content) = record.content
                 && !document.contents.iter().any(|known| known.hash == content)
             {
                 document.contents.extend(self.content(&content)?);
             }
+            read.bodies.push(record);
         }
         document.head = Some(if self.is_derived { self.derive_head(uri, head)? } else { head });
         read.document = document;
@@ -616,7 +627,7 @@ impl Reader {
             return Ok(wanted.hashes);
         }
         let read = self.read(&wanted.uri, None)?;
-        let bodies = read.bodies.iter().map(|(hash, ..)| *hash);
+        let bodies = read.bodies.iter().map(|record| record.id);
         let chunks = read.document.contents.iter().flat_map(|content| content.chunks.iter().copied());
         let shown: BTreeSet<Hash> = bodies.chain(chunks).collect();
         Ok(wanted.hashes.into_iter().filter(|hash| shown.contains(hash)).collect())

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use bytes::BytesMut;
 
 use apograph_format::digest::FAN_OUT;
-use apograph_format::synchronize::{Measured, SyncFrameError, WantedDocument, WantedPayloads};
+use apograph_format::synchronize::{ErasedBody, Measured, SyncFrameError, WantedDocument, WantedPayloads};
 use apograph_format::{
     Ask, Digest, Hash, Leaf, PartitionId, SyncDocument, SyncFrame, SyncQuestion, SyncScope, Timestamp, Uri,
     VersionRef, View,
@@ -51,6 +51,8 @@ pub struct Transfer {
     /// The last document was not understood: its payloads are of no use.
     passes_over: bool,
     lost: HashMap<Hash, String>,
+    /// Bodies of the documents at hand that a purge took.
+    erased: HashMap<Hash, ErasedBody>,
     /// Payloads that the answer still has to bring, or say that they are lost.
     awaited: HashSet<Hash>,
     /// What is here is not believed: documents that are damaged come.
@@ -201,6 +203,7 @@ impl Database {
             passes_over: false,
             awaited: HashSet::new(),
             lost: HashMap::new(),
+            erased: HashMap::new(),
             checks_payloads: false,
             cut: Cut::Done,
             unshown: if view == View::Published { Cut::From(None) } else { Cut::Done },
@@ -367,6 +370,11 @@ impl Transfer {
                 self.in_batch.insert(payload.hash);
                 self.batch_bytes += payload.bytes.len() as u64;
                 self.batch.payloads.push(payload);
+            }
+            SyncFrame::Erased(_) if self.passes_over => {}
+            SyncFrame::Erased(body) => {
+                self.awaited.remove(&body.names.id);
+                self.erased.insert(body.names.id, body);
             }
             SyncFrame::Lost { hash, reason } => {
                 self.awaited.remove(&hash);
@@ -596,6 +604,7 @@ impl Transfer {
                 self.batch.changes.push(self.checked(document, None));
             }
         }
+        self.erased.clear();
         self.batch.after = Some(uri);
         self.flush_if_full()
     }
@@ -643,13 +652,18 @@ impl Transfer {
             };
             self.batch.changes.push(change);
         }
+        self.erased.clear();
         self.batch.changes.extend(group.purged.into_iter().map(Install::Purged));
         self.flush()?;
         Ok(Stage::documents(group.buckets, group.wanted))
     }
 
     /// A document that is what the source's own tree says, and of which everything came; or a reason to hold it back.
-    fn checked(&self, document: SyncDocument, asked: Option<&HashMap<[u8; 16], Option<Hash>>>) -> Install {
+    fn checked(
+        &self,
+        mut document: SyncDocument,
+        asked: Option<&HashMap<[u8; 16], Option<Hash>>>,
+    ) -> Install {
         let uri = document.uri.clone();
         let lost = document.versions.iter().map(|version| &version.id);
         let lost = lost.chain(document.contents.iter().flat_map(|content| &content.chunks));
@@ -665,6 +679,8 @@ impl Transfer {
                 "what the source sends is not what its own digest says: verify the source".to_owned();
             return Install::Quarantined { uri, reason };
         }
+        let erased = document.versions.iter().filter_map(|version| self.erased.get(&version.id));
+        document.erased = erased.cloned().collect();
         Install::Document(Box::new(document))
     }
 
