@@ -266,8 +266,9 @@ impl Link {
         Vec::new()
     }
 
+    /// Rounds that come to nothing do not follow each other ever faster because some answers came.
     fn received(&mut self) -> Vec<Action> {
-        if matches!(self.state, State::Synchronizing(_)) {
+        if matches!(self.state, State::Synchronizing(_)) && self.round <= ROUNDS_AT_ONCE {
             self.backoff.reset();
         }
         Vec::new()

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::durability::Copies;
 use crate::lag_limits::LagLimits;
 use crate::limits::{BLOCKING_READS_MAX, BODIES_BYTES_MAX, WORK_HERE_BYTES_MAX};
-use crate::links::{Board, Orders, Windows};
+use crate::links::{Board, Newer, Orders, Windows};
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::problem::{self, Answer, Code, Refused};
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) lag_limits: LagLimits,
     /// The workers of links into this server.
     pub(crate) orders: Orders,
+    /// When the sources of databases were asked for something newer.
+    pub(crate) newer: Newer,
     /// Roles that change.
     pub(crate) roles: Roles,
     /// The last backup of each database.
@@ -85,6 +87,7 @@ impl App {
             copies: Copies::default(),
             lag_limits: LagLimits::default(),
             orders: Orders::default(),
+            newer: Newer::default(),
             roles: Roles::default(),
             backups: Backups::default(),
             windows: Windows::default(),

@@ -313,3 +313,29 @@ async fn what_makes_no_sense_is_refused() {
         server.stop().await;
     }
 }
+
+/// Where nobody writes, a copy shows all that a replica has, which can write nothing newer: its primary can.
+#[tokio::test]
+async fn a_copy_of_a_replica_synchronizes_though_nobody_writes() {
+    let primary = Server::primary(2).await;
+    let replica = Server::copy(&primary, Role::Replica).await;
+    let cascade = Server::copy(&replica, Role::Replica).await;
+    let staging = Server::copy(&replica, Role::Staging).await;
+    let token = put(&primary, "/a").await;
+    for copy in [&cascade, &staging] {
+        eventually("the copy reaches the token", async || reached(copy, &token).await.then_some(())).await;
+    }
+    for copy in [&cascade, &staging] {
+        tell(copy, Method::POST, "sync", value!({})).await;
+        let last = eventually("it has synchronized", async || {
+            let path = "/v1/databases/main/synchronization";
+            let last = json(copy.admin(Method::GET, path)).await["last"].clone();
+            (last["reason"] == "requested").then_some(last)
+        })
+        .await;
+        assert_eq!(last["equal"], true, "{last}");
+    }
+    for server in [cascade, staging, replica, primary] {
+        server.stop().await;
+    }
+}

@@ -9,6 +9,7 @@ mod control;
 mod follow;
 pub(crate) mod greet;
 mod herald;
+mod newer;
 mod order;
 mod report;
 mod request_file;
@@ -22,6 +23,7 @@ mod worker;
 
 pub(crate) use board::Board;
 pub(crate) use greet::who_is;
+pub(crate) use newer::{Newer, ask_for_newer};
 pub(crate) use order::{Order, Orders, Wanted};
 pub(crate) use source::follow;
 pub(crate) use window::Windows;

@@ -17,6 +17,7 @@ use apograph_format::synchronize::SYNC_QUESTION_BYTES_MAX;
 use super::journal::view_for;
 use crate::app::App;
 use crate::limits::{REPORT_BYTES_MAX, STREAM_PIECE_BYTES};
+use crate::links::ask_for_newer;
 use crate::problem::{Answer, Code};
 use crate::request::path::{InDatabase, InPartition};
 use crate::request::{body, json};
@@ -34,9 +35,16 @@ pub(super) async fn snapshot(
 ) -> Answer {
     let asked: SnapshotRequest = json::whole(&app, &headers, body, REPORT_BYTES_MAX).await?;
     let view = view_for(&principal, asked.view)?;
-    let snapshot = move || match asked.at {
-        Some(at) => database.snapshot_as_of(view, at),
-        None => database.snapshot(view, asked.above),
+    let links = app.clone();
+    let snapshot = move || {
+        if let Some(at) = asked.at {
+            return database.snapshot_as_of(view, at);
+        }
+        let snapshot = database.snapshot(view, asked.above);
+        if database.lacks_room(asked.above, &snapshot) {
+            ask_for_newer(&links, database, asked.above);
+        }
+        snapshot
     };
     let snapshot = app.blocking(snapshot).await?;
     Ok(Json(snapshot).into_response())

@@ -162,7 +162,7 @@ pub(crate) async fn problem(response: Response) -> (u16, String) {
 
 /// Asks again until it holds; gives up after a long time.
 pub(crate) async fn eventually<T>(what: &str, mut holds: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..600 {
+    for _ in 0..2_400 {
         if let Some(value) = holds().await {
             return value;
         }

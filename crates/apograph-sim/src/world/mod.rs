@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use apograph::Role;
-use apograph::format::Epoch;
+use apograph::format::{Epoch, Timestamp};
 
 use crate::check::history::History;
 use crate::check::truth::Truth;
@@ -155,6 +155,7 @@ enum Event {
     Pump(u64),
     Arrive(u64, Arrival),
     Ask(usize, u64),
+    AskNewer(usize, Timestamp),
     Answered(usize, u64, Answered),
     Read,
     Chance,
@@ -332,6 +333,7 @@ impl World {
             Event::Pump(stream) => self.pump(stream),
             Event::Arrive(stream, arrival) => self.arrive(stream, arrival),
             Event::Ask(host, number) => self.answer_there(host, number),
+            Event::AskNewer(host, above) => self.make_newer(host, above),
             Event::Answered(host, number, answered) => self.answered(host, number, answered),
             Event::Read => self.read_somewhere(),
             Event::Chance => self.take_chances(),

@@ -95,6 +95,29 @@ impl World {
         Ok(())
     }
 
+    /// A copy of this copy needs something newer than what is here: its source is asked for that.
+    fn ask_for_newer(&mut self, host: usize, above: Timestamp) {
+        let Some(source) = self.server(host).source else { return };
+        if let Some(way) = self.way(host, source) {
+            self.after(way, Event::AskNewer(host, above));
+        }
+    }
+
+    /// At the source: what it has is of no use to who asked, but it may write something newer, or ask for that.
+    pub(super) fn make_newer(&mut self, host: usize, above: Timestamp) -> Checked {
+        let view = self.server(host).database().map(|database| database.view());
+        let source = self.server(host).source;
+        let (Some(view), Some(source)) = (view, source) else { return Ok(()) };
+        let Some(database) = self.server(source).database() else { return Ok(()) };
+        let (_, lacks_room) = snapshot(source, &database, (view, above));
+        drop(database);
+        self.look_around(source)?;
+        if lacks_room {
+            self.ask_for_newer(source, above);
+        }
+        Ok(())
+    }
+
     /// At the source.
     pub(super) fn answer_there(&mut self, host: usize, number: u64) -> Checked {
         let Some(view) =
@@ -121,12 +144,19 @@ impl World {
         let Some(synchronizing) = self.link(host).and_then(|driver| driver.synchronizing.as_mut()) else {
             return Ok(());
         };
+        let mut newer = None;
         let answered = match (&database, &mut synchronizing.answer) {
             (None, _) => Answered::Refused(RefusalKind::Unavailable, "nobody answers".to_owned()),
             (Some(_), Some((of, Some(answer)))) if *of == life => piece(source, answer),
             (Some(_), Some(_)) => Answered::Piece(None),
             (Some(database), None) => match &synchronizing.question {
-                None => snapshot(source, database, view),
+                None => {
+                    let (answered, lacks_room) = snapshot(source, database, view);
+                    if lacks_room {
+                        newer = Some(view.1);
+                    }
+                    answered
+                }
                 Some(question) => {
                     let Some(partition) = synchronizing.transfer.as_ref().map(Transfer::partition) else {
                         return Ok(());
@@ -147,6 +177,9 @@ impl World {
             // A snapshot is the work of its worker.
             drop(database);
             self.look_around(source)?;
+        }
+        if let Some(above) = newer {
+            self.ask_for_newer(source, above);
         }
         let answered = match answered {
             Answered::Piece(Some(piece)) => Answered::Piece(Some(self.spoilt_of_answer(host, piece))),
@@ -314,15 +347,19 @@ impl World {
     }
 }
 
+/// The newest state of a source, and whether its own source is to be asked for a newer one.
 fn snapshot(
     source: usize,
     database: &Database,
     (view, above): (apograph::format::View, Timestamp),
-) -> Answered {
-    match os::as_host(source, || database.snapshot(view, above)) {
+) -> (Answered, bool) {
+    let taken = os::as_host(source, || database.snapshot(view, above));
+    let lacks_room = database.lacks_room(above, &taken);
+    let answered = match taken {
         Ok(snapshot) => Answered::Snapshot(Box::new(snapshot)),
         Err(error) => Answered::Refused(error.refusal(), error.to_string()),
-    }
+    };
+    (answered, lacks_room)
 }
 
 /// Answers, and nobody hears it.

@@ -141,6 +141,17 @@ impl Database {
         Ok(Snapshot { at, reads_at, view, partitions })
     }
 
+    /// Does a copy of this one, which asked for a snapshot above `above`, need something newer than what is here? Then this
+    /// one's source is to be asked for it, up to the primary: only that can write it.
+    pub fn lacks_room(&self, above: Timestamp, answered: &Result<Snapshot, SnapshotError>) -> bool {
+        let newest = match answered {
+            Ok(snapshot) => snapshot.at,
+            Err(SnapshotError::NotNewer { visible, .. }) => *visible,
+            Err(_) => return false,
+        };
+        self.role() != Role::Primary && above > Timestamp::ZERO && !Committer::is_room(above, newest)
+    }
+
     pub(super) fn snapshot_partition(
         &self,
         place: Place,
