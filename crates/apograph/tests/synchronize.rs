@@ -569,3 +569,44 @@ fn an_answer_that_says_something_twice_is_refused() {
         assert_eq!(documents(&servers.database("replica")), documents(&servers.primary()));
     }
 }
+
+/// Something between the servers hands over what it kept of an earlier answer: once, or whenever documents are asked for.
+#[test]
+fn an_answer_of_before_is_asked_for_once_more_before_a_document_is_held_back() {
+    for is_once in [true, false] {
+        let mut servers = Servers::start(1);
+        let (primary, replica) = (servers.primary(), servers.database("replica"));
+        servers.commit([put("/a", "a"), put("/b", "b")]);
+        servers.check_exact();
+        servers.commit([put("/a", "of before")]);
+        let before = primary.snapshot(View::Full, replica.sync_floor()).unwrap().reads_at;
+        servers.commit([put("/a", "c")]);
+        let (source, mut transfers) = begin(&primary, &replica, "out-of-window", SyncScope::default());
+        let mut of_before = 0;
+        while let Some(mut question) = transfers[0].next_question().unwrap() {
+            if matches!(question.ask, Ask::Documents { .. }) && (of_before == 0 || !is_once) {
+                question.at = before;
+                of_before += 1;
+            }
+            let mut answer = source.answer(transfers[0].partition(), question).unwrap();
+            let mut buffer = BytesMut::new();
+            while let Some(piece) = answer.next(usize::MAX).unwrap() {
+                buffer.extend_from_slice(&piece);
+                transfers[0].take(&mut buffer).unwrap();
+            }
+        }
+        drop((source, transfers));
+        let outcome = replica.finish_sync(0).unwrap();
+        let held: Vec<_> = replica.quarantine().unwrap().into_iter().map(|held| held.uri).collect();
+        if is_once {
+            assert!(outcome.is_whole() && held.is_empty() && of_before == 1, "{held:?}");
+        } else {
+            assert!(!outcome.is_whole() && of_before == 2, "{of_before}");
+            assert_eq!(held, [uri("/a")]);
+            synchronize(&primary, &replica, "requested", &mut Cost::default());
+        }
+        drop((primary, replica));
+        servers.follow_one("replica");
+        servers.check_equal_one("replica");
+    }
+}
