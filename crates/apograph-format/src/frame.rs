@@ -41,6 +41,9 @@ pub struct Heartbeat {
     pub signer: ServerKey,
     /// Ed25519 over all of the above.
     pub signature: [u8; 64],
+    /// Sequence of the last entry that this stream has brought so far, or that it began behind; none where the source does not
+    /// say. Tells a copy that bytes were left out on the way, while nothing else is sent. Not signed: every stream has its own.
+    pub sent: Option<u64>,
 }
 
 /// A stream carries something else than frames.
@@ -146,6 +149,7 @@ impl Heartbeat {
             clock: self.clock,
             signer: Bytes::copy_from_slice(self.signer.as_bytes()),
             signature: Bytes::copy_from_slice(&self.signature),
+            sent: self.sent,
         }
         .encode_to_vec();
         let mut bytes = Vec::with_capacity(HEARTBEAT_HEADER_BYTES + body.len());
@@ -169,6 +173,7 @@ impl Heartbeat {
             clock: body.clock,
             signer: ServerKey::from_slice(&body.signer).ok_or_else(|| refused("a key has 32 bytes"))?,
             signature: signature(&body.signature)?,
+            sent: body.sent,
         })
     }
 
@@ -200,6 +205,7 @@ mod tests {
             clock: 77,
             signer: ServerKey([0; 32]),
             signature: [0; 64],
+            sent: Some(9),
         };
         Heartbeat::sign(key, DatabaseId([1; 16]), PartitionId(0), unsigned)
     }

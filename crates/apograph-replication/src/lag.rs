@@ -118,7 +118,7 @@ mod tests {
     fn heartbeat(visible: u64, sequence: u64, bytes: u64) -> Heartbeat {
         let end = Position { epoch: apograph_format::Epoch::FIRST, sequence, hash: Hash([7; 32]) };
         let (signer, signature) = (ServerKey([0; 32]), [0; 64]);
-        Heartbeat { visible: Timestamp(visible), end, bytes, clock: 0, signer, signature }
+        Heartbeat { visible: Timestamp(visible), end, bytes, clock: 0, signer, signature, sent: None }
     }
 
     fn own(partition: u16, sequence: u64, bytes: Option<u64>) -> Own {

@@ -9,9 +9,11 @@
 
 mod support;
 
-use apograph::format::{State, View};
+use apograph::error::TakeError;
+use apograph::format::{Frame, Heartbeat, State, View};
 use apograph::read::Which;
 use apograph::transaction::{Action, Precondition};
+use bytes::BytesMut;
 use support::{Servers, lock, operation, publish, put, trash, uri};
 
 #[test]
@@ -119,4 +121,37 @@ fn refused_transactions_leave_nothing() {
     assert_eq!(support::export(&primary, View::Full), export);
     servers.follow();
     servers.check_exact();
+}
+
+/// Nothing breaks where something between the servers leaves out the last bytes of a stream: the next heartbeat tells.
+#[test]
+fn a_copy_that_lacks_the_last_entry_which_was_sent_hears_of_it() {
+    let mut servers = Servers::start(1);
+    servers.commit([put("/a", "one"), publish("/a")]);
+    servers.check_exact();
+    servers.commit([put("/a", "two"), publish("/a")]);
+    servers.commit([put("/a", "three"), publish("/a")]);
+    let primary = servers.primary();
+    let key = primary.handshake(View::Full).unwrap().server.key;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for copy in [servers.database("replica"), servers.staging()] {
+        let (partition, from, source) = copy.resume().remove(0);
+        let mut feed = primary.feed(partition, copy.view(), from, source).unwrap();
+        assert_eq!(feed.sent(), from.sequence);
+        let mut sent = BytesMut::new();
+        while let Some(piece) = feed.next(1).unwrap() {
+            sent.extend_from_slice(&piece);
+        }
+        let mut entries = Vec::new();
+        while let Some(Frame::Entry(entry)) = Frame::take(&mut sent).unwrap() {
+            entries.push(entry);
+        }
+        let heartbeat = Heartbeat { sent: Some(feed.sent()), ..primary.heartbeat(partition, copy.view()) };
+        let last = entries.split_off(entries.len() - 1);
+        runtime.block_on(copy.take(partition, entries)).unwrap();
+        let refused = copy.note_heartbeat(partition, &heartbeat, &key).unwrap_err();
+        assert!(matches!(&refused, TakeError::Refused { .. }), "{refused}");
+        runtime.block_on(copy.take(partition, last)).unwrap();
+        copy.note_heartbeat(partition, &heartbeat, &key).unwrap();
+    }
 }

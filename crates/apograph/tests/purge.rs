@@ -11,11 +11,10 @@ mod support;
 
 use apograph::database::roles::{Block, Promote, RoleError};
 use apograph::error::ReadError;
-use apograph::format::{Frame, PartitionId, Properties, SyncScope, View};
+use apograph::format::{PartitionId, Properties, SyncScope, View};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, Put, Transaction};
 use apograph::{Database, Operation, Role};
-use bytes::BytesMut;
 use support::synchronize::{Cost, begin, step, step_pieces, synchronize};
 use support::{Servers, files, operation, publish, put, put_content, transaction, uri};
 
@@ -49,10 +48,7 @@ fn promote(copy: &Database) {
 fn beat(source: &Database, copy: &Database) {
     let key = source.handshake(copy.view()).unwrap().server.key;
     for partition in copy.partitioning().all() {
-        let mut buffer = BytesMut::from(&source.heartbeat(partition, copy.view())[..]);
-        let Some(Frame::Heartbeat(heartbeat)) = Frame::take(&mut buffer).unwrap() else {
-            panic!("another frame")
-        };
+        let heartbeat = source.heartbeat(partition, copy.view());
         copy.note_heartbeat(partition, &heartbeat, &key).unwrap();
     }
 }

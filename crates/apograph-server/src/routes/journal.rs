@@ -20,7 +20,7 @@ use apograph::Database;
 use apograph::database::Feed;
 use apograph::error::FeedError;
 use apograph_client::media_type;
-use apograph_format::{PartitionId, Position, Timestamp, View};
+use apograph_format::{Heartbeat, PartitionId, Position, Timestamp, View};
 
 use crate::app::App;
 use crate::limits::{HEARTBEAT_GAP_MIN, HEARTBEAT_INTERVAL, STREAM_PIECE_BYTES};
@@ -107,7 +107,7 @@ struct Follow {
     feed: Option<Feed>,
     visible: watch::Receiver<Timestamp>,
     /// Signed before the feed was read to its end: everything up to it was sent.
-    beat: Option<(Timestamp, Bytes)>,
+    beat: Option<Heartbeat>,
     /// Visible timestamp of the last heartbeat sent.
     told: Timestamp,
     next_beat: Instant,
@@ -123,8 +123,7 @@ impl Follow {
             }
             if self.beat.is_none() && self.is_beat_due() {
                 self.visible.borrow_and_update();
-                self.beat =
-                    Some((self.database.visible(), self.database.heartbeat(self.partition, self.view)));
+                self.beat = Some(self.database.heartbeat(self.partition, self.view));
             }
             if let Some(entries) = self.read().await? {
                 return Ok(Some(entries));
@@ -132,10 +131,11 @@ impl Follow {
             if !self.endless {
                 return Ok(None);
             }
-            if let Some((visible, beat)) = self.beat.take() {
-                self.told = visible;
+            if let Some(beat) = self.beat.take() {
+                self.told = beat.visible;
                 self.next_beat = Instant::now() + HEARTBEAT_INTERVAL;
-                return Ok(Some(beat));
+                let sent = self.feed.as_ref().map(Feed::sent);
+                return Ok(Some(Heartbeat { sent, ..beat }.encode()));
             }
             self.pause().await;
         }

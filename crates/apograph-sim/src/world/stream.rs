@@ -5,7 +5,7 @@ use std::pin::Pin;
 use apograph::Database;
 use apograph::database::Feed;
 use apograph::error::TakeError;
-use apograph::format::{PartitionId, Position, ServerKey, SourcePoint, Timestamp, View};
+use apograph::format::{Heartbeat, PartitionId, Position, ServerKey, SourcePoint, Timestamp, View};
 use apograph_replication::batch::{BatchLimits, batch};
 use apograph_replication::carrier::RefusalKind;
 use apograph_replication::link::Event as LinkEvent;
@@ -160,13 +160,14 @@ impl World {
                 self.send_in_pieces(id, piece);
             }
             Ok(None) => {
+                let sent = Some(there.feed.sent());
                 if beat.is_some() {
                     there.told = visible;
                     there.next_beat_us = now + HEARTBEAT_US;
                 }
                 self.after(again, Event::Pump(id));
                 if let Some(beat) = beat {
-                    self.send_in_pieces(id, beat);
+                    self.send_in_pieces(id, Heartbeat { sent, ..beat }.encode());
                 }
             }
             Err(error) => {

@@ -54,6 +54,13 @@ impl Database {
         heartbeat
             .verify(source, self.id(), partition)
             .map_err(|error| TakeError::Signature { reason: error.to_string() })?;
+        let here = self.shared.journal(partition).map(|journal| journal.end().sequence);
+        if let (Some(sent), Some(here)) = (heartbeat.sent, here)
+            && here < sent
+        {
+            let reason = format!("the source has sent entry {sent}, and {here} is the last that came");
+            return Err(TakeError::Refused { reason });
+        }
         let looked = self.look_for_purges_cut_off(partition);
         looked.map_err(|error| TakeError::Stopped { reason: chain(&error) })
     }

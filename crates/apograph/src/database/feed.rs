@@ -95,7 +95,7 @@ impl Database {
     }
 
     /// A signed sign of life: how far this source is in a view of a partition.
-    pub fn heartbeat(&self, partition: PartitionId, view: View) -> Bytes {
+    pub fn heartbeat(&self, partition: PartitionId, view: View) -> Heartbeat {
         let journal = self.shared.journal(partition);
         let end =
             journal.map_or(Position::beginning(self.id().genesis(view, partition)), |journal| journal.end());
@@ -107,8 +107,9 @@ impl Database {
             clock: i64::try_from(now_us()).unwrap_or(i64::MAX),
             signer: ServerKey([0; 32]),
             signature: [0; 64],
+            sent: None,
         };
-        Heartbeat::sign(&self.shared.key, self.id(), partition, unsigned).encode()
+        Heartbeat::sign(&self.shared.key, self.id(), partition, unsigned)
     }
 }
 
@@ -128,6 +129,15 @@ impl Feed {
         match &self.derived {
             Some(derived) => derived.pending.is_none() && self.held.is_none() && self.entries.is_at_end(),
             None => self.entries.is_in_memory(),
+        }
+    }
+
+    /// Sequence of the last entry that [`Feed::next`] gave, or that this began behind.
+    pub fn sent(&self) -> u64 {
+        match (&self.derived, &self.held) {
+            (Some(derived), _) => derived.derivation.position().sequence,
+            (None, Some(held)) => held.header().sequence - 1,
+            (None, None) => self.entries.position().sequence,
         }
     }
 
