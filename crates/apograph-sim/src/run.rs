@@ -102,6 +102,7 @@ impl Summary {
         let (all, one) = (&mut self.figures, outcome.figures);
         all.virtual_us += one.virtual_us;
         all.acknowledged += one.acknowledged;
+        all.large += one.large;
         all.reads += one.reads;
         all.crashes += one.crashes;
         all.faults += one.faults;
@@ -125,7 +126,7 @@ impl fmt::Display for Summary {
         write!(
             f,
             "simulation: {} seeds, {:.2} virtual hours, {} faults drawn, {} crashes, {} promotions, {} synchronizations, \
-             {} writes acknowledged, {} reads compared, {} disk operations ({} syncs), settled after at most {} s, \
+             {} writes acknowledged, {} large texts sent, {} reads compared, {} disk operations ({} syncs), settled after at most {} s, \
              {} seeds with a broken promise, {:.0} s",
             self.seeds,
             Duration::from_micros(of.virtual_us).as_secs_f64() / 3_600.0,
@@ -134,6 +135,7 @@ impl fmt::Display for Summary {
             of.promotions,
             of.synchronizations,
             of.acknowledged,
+            of.large,
             of.reads,
             of.operations,
             of.syncs,

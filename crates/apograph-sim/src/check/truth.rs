@@ -140,15 +140,15 @@ impl Truth {
         Err(format!("version {} of {uri} is live at {at}, and {} was", number(live), number(expected)))
     }
 
-    /// Versions by who wrote them, where `secret_of` names what only they say; and those that were live once.
-    pub fn secrets(&self, secret_of: impl Fn(&str, &Uri) -> String) -> Secrets {
+    /// Versions by who wrote them, where `marks_of` names what is found wherever they are; and those that were live once.
+    pub fn secrets(&self, marks_of: impl Fn(&str, &Uri) -> BTreeSet<String>) -> Secrets {
         let mut secrets = Secrets::default();
         let base = self.epochs.last().map(|start| start.base);
         for (at, happened) in &self.by_time {
             for change in &happened.changes {
                 // What was written before an epoch began may have been published in a history that it cut off.
                 let is_known = base.is_none_or(|base| *at > base);
-                secrets.take(change, &happened.comment, is_known, &secret_of);
+                secrets.take(change, &happened.comment, is_known, &marks_of);
             }
         }
         secrets
@@ -191,10 +191,10 @@ impl Secrets {
         change: &Change,
         comment: &str,
         is_known: bool,
-        secret_of: &impl Fn(&str, &Uri) -> String,
+        marks_of: &impl Fn(&str, &Uri) -> BTreeSet<String>,
     ) {
         let secrets: BTreeSet<String> = match (change.operation, &change.counterpart) {
-            (Operation::Put, _) => [secret_of(comment, &change.uri)].into(),
+            (Operation::Put, _) => marks_of(comment, &change.uri),
             // Its live version came along with its working one.
             (Operation::MoveHere, Some(counterpart)) => {
                 let before = self.by_uri.get(counterpart).into_iter().flat_map(|of| &of.versions);
@@ -376,7 +376,7 @@ pub(super) mod tests {
 
     #[test]
     fn drafts_and_purged_texts_are_known_by_their_secrets() {
-        let secret = |comment: &str, uri: &Uri| format!("{comment} {uri}");
+        let secret = |comment: &str, uri: &Uri| [format!("{comment} {uri}")].into();
         let mut moved = change("/b", Operation::MoveHere, 1, false);
         moved.counterpart = Some(uri("/a"));
         moved.versions = moved.head.working.into_iter().collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -177,14 +178,15 @@ pub fn compare(host: usize) -> Result<(), String> {
         while let Some((folder, path)) = left.pop() {
             for (name, node) in nodes.names(folder).into_iter().flatten() {
                 match nodes.get(*node) {
-                    Some(Held::Bytes(bytes)) => drop(expected.insert(path.join(name), bytes.to_vec())),
+                    Some(Held::Bytes(bytes)) => drop(expected.insert(path.join(name), Arc::clone(bytes))),
                     Some(Held::Names(_)) => left.push((*node, path.join(name))),
                     None => {}
                 }
             }
         }
     });
-    let differs = found.iter().find(|(path, bytes)| expected.get(*path) != Some(*bytes));
+    let differs =
+        found.iter().find(|(path, bytes)| expected.get(*path).is_none_or(|expected| **expected != **bytes));
     let differs = differs.map(|(path, _)| path).or(expected.keys().find(|path| !found.contains_key(*path)));
     differs.map_or(Ok(()), |path| Err(format!("{} is not what was written down", path.display())))
 }

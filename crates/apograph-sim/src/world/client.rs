@@ -96,12 +96,14 @@ impl World {
         let (host, write) = (client.primary, Write { client: client.id, number: client.done });
         client.done += 1;
         let now = self.now();
-        let transaction = self.transaction(write);
+        let mut transaction = self.transaction(write);
         self.note(&format!("client {}", write.client), &format!("{}: {}", write.name(), brief(&transaction)));
         let database = self.server(host).database().filter(|_| self.is_reachable(host));
         let refusal = match database {
             None => "nobody answers".to_owned(),
-            Some(database) => match os::as_host(host, || database.submit(transaction)) {
+            Some(database) => match self.upload(host, &database, &mut transaction).and_then(|()| {
+                os::as_host(host, || database.submit(transaction)).map_err(|error| error.to_string())
+            }) {
                 Ok(pending) => {
                     let asked = Asked { client: index, write, asked_us: now, pending };
                     if let Some(client) = self.clients.get_mut(index) {
@@ -113,7 +115,7 @@ impl World {
                     self.wake(host);
                     return Ok(());
                 }
-                Err(error) => error.to_string(),
+                Err(error) => error,
             },
         };
         self.history.attempt(write, SERVERS[host].0, now, now, Outcome::Refused { code: refusal });

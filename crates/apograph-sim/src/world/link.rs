@@ -354,14 +354,19 @@ impl World {
         let is_there = self.server(former).paused_until_us <= self.now();
         if let Some(told) = self.server(former).database().filter(|_| is_heard && is_there) {
             let (epochs, me) = (database.epochs(), database.primary().key);
-            let heard = os::as_host(former, || -> Result<bool, String> {
-                told.learn(epochs).map_err(|error| error.to_string())?;
-                let is_primary = told.primary().key == me;
-                let was_primary = told.fenced().is_some_and(|fenced| fenced.seen > fenced.epoch);
+            let learned = os::as_host(former, || told.learn(epochs));
+            let is_primary = learned.is_ok() && told.primary().key == me;
+            let was_primary = told.fenced().is_some_and(|fenced| fenced.seen > fenced.epoch);
+            if is_primary && (was_primary || told.handover().is_some()) {
+                // As a server does: first where to follow, then the role, of which a crash may leave both or the first.
+                self.server(former).source = Some(host);
+            }
+            let heard = os::as_host(former, || -> Result<bool, RoleError> {
+                learned?;
                 if is_primary && was_primary {
-                    told.become_replica().map_err(|error| error.to_string())?;
+                    told.become_replica()?;
                 }
-                told.confirm_handover(&me).map_err(|error| error.to_string())?;
+                told.confirm_handover(&me)?;
                 Ok(is_primary && was_primary)
             });
             self.look_around(former)?;
@@ -369,7 +374,6 @@ impl World {
                 Ok(has_changed) => {
                     if has_changed {
                         self.note_of(former, "hears that it is primary no more");
-                        self.server(former).source = Some(host);
                         self.roles_changed(former);
                     }
                     if told.epoch_seen() >= database.epoch() {

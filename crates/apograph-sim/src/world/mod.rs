@@ -7,6 +7,7 @@
 mod client;
 mod disks;
 mod fault;
+mod large;
 mod link;
 mod network;
 mod plan;
@@ -32,6 +33,7 @@ use crate::random::Random;
 
 use client::Client;
 use fault::Fault;
+use large::Sent;
 use link::Greeted;
 use network::Into;
 pub use plan::Plan;
@@ -71,6 +73,8 @@ pub struct Figures {
     pub virtual_us: u64,
     /// Transactions that clients were told of as saved.
     pub acknowledged: u64,
+    /// Texts in files of their own that clients sent.
+    pub large: u64,
     /// Reads compared with the truth.
     pub reads: u64,
     /// Times a server lost its power or was killed.
@@ -200,6 +204,8 @@ struct World {
     cut: [[bool; SERVERS.len()]; SERVERS.len()],
     truth: Truth,
     history: History,
+    /// What clients sent.
+    sent: Sent,
     /// Who is primary, in the highest epoch.
     acting: usize,
     epoch: Epoch,
@@ -273,6 +279,7 @@ impl World {
             cut: Default::default(),
             truth: Truth::default(),
             history: History::default(),
+            sent: Sent::default(),
             acting: 0,
             epoch: Epoch::FIRST,
             healed_us: None,

@@ -25,6 +25,8 @@ pub struct Plan {
     pub documents: u64,
     /// Longest text.
     pub text_bytes_max: u64,
+    /// Of a thousand texts, so many are large.
+    pub large: u64,
     /// Faults happen up to then.
     pub faults_until_us: u64,
     /// Longest way of a piece between two servers.
@@ -120,11 +122,23 @@ impl Plan {
             think_us,
             documents: random.between(4, 16),
             text_bytes_max: *random.pick(&[80, 600, 4_000]),
+            large: Plan::draw_large(seed),
             faults_until_us,
             latency_us: *random.pick(&[300, 5_000, 60_000, 400_000]),
             work_us: *random.pick(&[50, 2_000, 30_000]),
             faults: Faults::draw(&mut random, faults_until_us).and_more(&mut Random::new(seed).fork(5)),
         }
+    }
+
+    /// Pieces on lines are so many times larger than they are where all texts are small.
+    pub(super) fn pieces(&self) -> usize {
+        if self.large > 0 { 16 } else { 1 }
+    }
+
+    /// Drawn apart: what is written, and when, is the same without large texts.
+    fn draw_large(seed: u64) -> u64 {
+        let mut random = Random::new(seed).fork(7);
+        if random.chance(180) { random.between(20, 120) } else { 0 }
     }
 }
 

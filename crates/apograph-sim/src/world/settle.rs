@@ -8,13 +8,15 @@ use apograph::format::{Frame, PartitionId, Position, Timestamp, View};
 use apograph_replication::link::State;
 use bytes::{Bytes, BytesMut};
 
-use super::client::secret;
+use super::large::marks;
 use super::{Checked, Event, SERVERS, World};
 use crate::os;
 
 /// From the last fault until all copies are equal, at most: a stopped link asks again after half a minute, and may have to
 /// do so at every copy in a chain.
 pub(super) const SETTLE_MAX_US: u64 = 240_000_000;
+/// No mark is longer.
+const MARK_BYTES_MAX: usize = 100;
 /// Between looks.
 const LOOK_US: u64 = 1_000_000;
 
@@ -134,6 +136,7 @@ impl World {
         // What was cut off may be retired before it is listed, like anything else in a journal that is bounded.
         let lists_all = self.plan.retention_bytes_max.is_none();
         self.history.judge(&self.truth, lists_all)?;
+        self.look_at_texts(acting, &primary)?;
         for (host, (name, _)) in SERVERS.iter().enumerate() {
             let Some(database) = self.server(host).database() else { continue };
             let alarms = database.alarms();
@@ -153,7 +156,7 @@ impl World {
 
     /// Does a disk hold what it must not?
     fn look_for_secrets(&mut self, host: usize, view: View) -> Checked {
-        let secrets = self.truth.secrets(secret);
+        let secrets = self.truth.secrets(|write, uri| marks(&self.plan, write, uri));
         let purged = secrets.purged();
         let never_live = if view == View::Published { secrets.never_live() } else { Default::default() };
         let folder = os::with(|os| os.folder(host));
@@ -164,12 +167,10 @@ impl World {
             if path.contains(".fork-") {
                 continue;
             }
-            let text = String::from_utf8_lossy(&bytes);
-            let found = text.split('[').filter_map(|rest| rest.split_once(']')).find_map(|(secret, _)| {
-                let secret = format!("[{secret}]");
-                let why = if purged.contains(secret.as_str()) {
+            let found = marks_in(&bytes).find_map(|secret| {
+                let why = if purged.contains(secret) {
                     "purged"
-                } else if never_live.contains(secret.as_str()) {
+                } else if never_live.contains(secret) {
                     "never published"
                 } else {
                     return None;
@@ -183,6 +184,16 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What stands in brackets, with them.
+fn marks_in(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    let begins = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'[');
+    begins.filter_map(|(start, _)| {
+        let rest = bytes.get(start..)?;
+        let end = rest.iter().take(MARK_BYTES_MAX).position(|byte| *byte == b']')?;
+        str::from_utf8(rest.get(..=end)?).ok()
+    })
 }
 
 fn read_all(folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
@@ -207,15 +218,20 @@ pub(super) fn equal(primary: &Database, copy: &Database) -> Checked {
         (Ok(here), Ok(there)) if here == there => {}
         (here, there) => return Err(format!("digests differ as of {at}: {here:?}, {there:?}")),
     }
-    let lines = |of: &Database| -> Checked<Vec<String>> {
-        let export = of.export(view, Some(at)).map_err(|error| error.to_string())?;
-        export.map(|line| line.map_err(|error| error.to_string())).collect()
-    };
-    let (here, there) = (lines(copy)?, lines(primary)?);
-    if here != there {
-        let differing = here.iter().zip(&there).find(|(here, there)| here != there);
-        let (lines, others) = (here.len(), there.len());
-        return Err(format!("exports differ as of {at}: {lines} lines and {others}, first {differing:?}"));
+    let export = |of: &Database| of.export(view, Some(at)).map_err(|error| error.to_string());
+    let (mut here, mut there) = (export(copy)?, export(primary)?);
+    loop {
+        let of_both = (here.next().transpose(), there.next().transpose());
+        match of_both {
+            (Ok(None), Ok(None)) => break,
+            (Ok(here), Ok(there)) if here == there => {}
+            (Ok(here), Ok(there)) => {
+                let brief =
+                    |line: Option<String>| line.map(|line| line.chars().take(2_000).collect::<String>());
+                return Err(format!("exports differ as of {at}: {:?}, {:?}", brief(here), brief(there)));
+            }
+            (Err(error), _) | (_, Err(error)) => return Err(error.to_string()),
+        }
     }
     if view != View::Full {
         return Ok(());

@@ -145,7 +145,7 @@ impl World {
             return Ok(());
         }
         let (Some(database), now) = (self.server(source).database(), self.now()) else { return Ok(()) };
-        let bytes = 200 + self.ways.index(20_000);
+        let bytes = (200 + self.ways.index(20_000)) * self.plan.pieces();
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         let Some(there) = &mut stream.there else { return Ok(()) };
         let visible = database.visible();

@@ -257,6 +257,9 @@ impl World {
                     acts = self.on_giving(GivingEvent::Held { reached });
                 }
                 Some(Act::StepDown) => {
+                    // First where to follow, then the role, as a server does.
+                    let to = self.takeover.as_ref().map(|of| of.to);
+                    self.server(from).source = to;
                     let stepped = os::as_host(from, || database.step_down(by.clone(), asked.to_vec()));
                     let handover = match stepped {
                         Ok(handover) => handover,
@@ -270,9 +273,6 @@ impl World {
                         from,
                         &format!("steps down: epoch {} from {}", handover.epoch, handover.base),
                     );
-                    let to = self.takeover.as_ref().map(|of| of.to);
-                    self.server(from).source = to;
-                    self.given.insert(handover.epoch);
                     self.roles_changed(from);
                     return Said::Given(Box::new((handover, database.epochs())));
                 }
@@ -316,6 +316,7 @@ impl World {
     /// A copy was given the role, and begins.
     pub(super) fn use_handover(&mut self, to: usize, handover: Handover, epochs: Vec<EpochStart>) -> Checked {
         let Some(database) = self.server(to).database() else { return Ok(()) };
+        self.given.insert(handover.epoch);
         let promoted = os::as_host(to, || {
             database.learn(epochs)?;
             let reason = "a switchover".to_owned();

@@ -127,6 +127,7 @@ impl World {
         };
         let Some(driver) = self.link(host).filter(|driver| driver.number == number) else { return Ok(()) };
         let source = driver.source;
+        let bytes = self.piece_bytes();
         let database = self.server(source).database();
         let life = self.server(source).life;
         let Some(synchronizing) = self.link(host).and_then(|driver| driver.synchronizing.as_mut()) else {
@@ -139,7 +140,7 @@ impl World {
             && self.asks_twice(host)
         {
             // One of the two answers goes nowhere.
-            answer_nobody(source, database, view, heard);
+            answer_nobody(source, database, view, heard, bytes);
         }
         let Some(synchronizing) = self.link(host).and_then(|driver| driver.synchronizing.as_mut()) else {
             return Ok(());
@@ -147,7 +148,7 @@ impl World {
         let mut newer = None;
         let answered = match (&database, &mut synchronizing.answer) {
             (None, _) => Answered::Refused(RefusalKind::Unavailable, "nobody answers".to_owned()),
-            (Some(_), Some((of, Some(answer)))) if *of == life => piece(source, answer),
+            (Some(_), Some((of, Some(answer)))) if *of == life => piece(source, answer, bytes),
             (Some(_), Some(_)) => Answered::Piece(None),
             (Some(database), None) => match &synchronizing.question {
                 None => {
@@ -165,7 +166,7 @@ impl World {
                     match os::as_host(source, || database.answer(partition, question)) {
                         Err(error) => Answered::Refused(error.refusal(), error.to_string()),
                         Ok(mut answer) => {
-                            let first = piece(source, &mut answer);
+                            let first = piece(source, &mut answer, bytes);
                             synchronizing.answer = Some((life, Some(answer)));
                             first
                         }
@@ -240,6 +241,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// So much of an answer comes at once.
+    fn piece_bytes(&self) -> usize {
+        (16 << 10) * self.plan.pieces()
     }
 
     fn begin_sync(&mut self, host: usize, snapshot: Snapshot) -> Result<(), Failed> {
@@ -368,19 +374,20 @@ fn answer_nobody(
     database: &Database,
     view: (apograph::format::View, Timestamp),
     question: Option<(SyncQuestion, PartitionId)>,
+    bytes: usize,
 ) {
     match question {
         None => drop(snapshot(source, database, view)),
         Some((question, partition)) => {
             if let Ok(mut answer) = os::as_host(source, || database.answer(partition, question)) {
-                while matches!(piece(source, &mut answer), Answered::Piece(Some(_))) {}
+                while matches!(piece(source, &mut answer, bytes), Answered::Piece(Some(_))) {}
             }
         }
     }
 }
 
-fn piece(source: usize, answer: &mut SyncAnswer) -> Answered {
-    match os::as_host(source, || answer.next(16 << 10)) {
+fn piece(source: usize, answer: &mut SyncAnswer, bytes: usize) -> Answered {
+    match os::as_host(source, || answer.next(bytes)) {
         Ok(piece) => Answered::Piece(piece),
         Err(error) => Answered::Refused(error.refusal(), error.to_string()),
     }
