@@ -105,7 +105,7 @@ async fn an_answer_names_the_replicas_that_have_the_write_and_each_counts_once()
 async fn a_missed_deadline_says_that_the_write_is_committed_and_holds_nobody() {
     let primary = Server::primary(1).await;
     let begun = Instant::now();
-    let waiting = put_json(&primary, "/a", "replicas=1", "1.5");
+    let waiting = put_json(&primary, "/a", "replicas=1", "5");
     let other = async {
         // While it waits others write, and see it.
         eventually("it is visible before it is answered", async || {
@@ -117,7 +117,7 @@ async fn a_missed_deadline_says_that_the_write_is_committed_and_holds_nobody() {
     };
     let ((status, answer), (other, took)) = tokio::join!(waiting, other);
     assert_eq!((status, other), (202, 201), "{answer}");
-    assert!(took < Duration::from_millis(1500) && begun.elapsed() >= Duration::from_millis(1500), "{took:?}");
+    assert!(took < Duration::from_secs(5) && begun.elapsed() >= Duration::from_secs(5), "{took:?}");
     let durability = &answer["durability"];
     assert_eq!((&durability["reached"], &durability["missed"]), (&value!("local"), &value!("deadline")));
     assert_eq!(durability["replicas"], Value::Null);

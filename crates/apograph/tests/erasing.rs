@@ -12,7 +12,6 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use apograph::Database;
 use apograph::error::ReadError;
@@ -85,13 +84,9 @@ fn writers_do_not_wait_for_an_erasure_and_what_comes_again_stays() {
             std::thread::yield_now();
         }
         assert!(content(&primary, &gone).is_err());
-        let begun = Instant::now();
+        // A commit that waited for the erasure would find it done.
         commit(&primary, vec![put(&format!("/beside/{round}"), "x")]);
-        let took = begun.elapsed();
-        if pending(&primary) == 1 {
-            seen += 1;
-            assert!(took < Duration::from_millis(700), "a commit took {took:?}");
-        }
+        seen += usize::from(pending(&primary) == 1);
         // The same bytes: whether it waits for the erasure or not, they are there.
         let again = format!("/again/{round}");
         commit(&primary, vec![put_content(&again, text())]);
@@ -127,7 +122,6 @@ fn what_a_purge_took_and_is_still_in_a_file_is_brought_again() {
         let new = put_content("/new", ContentBytes::Inline(filling(attempt).into()));
         commit(&primary, (0..8).map(again).chain([new]).collect());
         servers.follow_partition("replica", PartitionId(0), 1);
-        assert_eq!(pending(&copy), 1, "it comes to the worker in a moment");
         let (source, mut transfers) = begin(&primary, &copy, "out-of-window", SyncScope::default());
         let mut cost = Cost::default();
         while transfers[0].is_planning() && step(&source, &mut transfers, &mut cost) {}

@@ -11,7 +11,7 @@ pub mod loading;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use apograph::format::{DigestKey, Frame, PartitionId, Properties, Uri, View};
+use apograph::format::{DigestKey, Entry, EntryKind, Frame, PartitionId, Properties, Uri, View};
 use apograph::settings::{DatabaseSettings, ServerSettings, SourceSettings};
 use apograph::status::PartitionStatus;
 use apograph::transaction::{Action, ContentBytes, ContentChange, Precondition, Put, Transaction};
@@ -342,7 +342,9 @@ fn pump(source: &Database, copy: &Database, partition: PartitionId, bytes: usize
     let (_, from, source_position) = copy.resume().into_iter().find(|(id, _, _)| *id == partition).unwrap();
     let mut feed = source.feed(partition, copy.view(), from, source_position).unwrap();
     let mut entries = Vec::new();
-    while entries.len() < count {
+    // A primary that rests for a moment writes a checkpoint: that counts for nothing.
+    let counts = |entry: &Entry| entry.header().kind != EntryKind::Checkpoint;
+    while entries.iter().filter(|entry| counts(entry)).count() < count {
         let Some(piece) = feed.next(bytes).unwrap() else { break };
         let mut buffer = BytesMut::from(&piece[..]);
         while let Some(frame) = Frame::take(&mut buffer).unwrap() {
@@ -354,7 +356,9 @@ fn pump(source: &Database, copy: &Database, partition: PartitionId, bytes: usize
             break;
         }
     }
-    entries.truncate(count);
+    if let Some((last, _)) = entries.iter().enumerate().filter(|(_, entry)| counts(entry)).nth(count - 1) {
+        entries.truncate(last + 1);
+    }
     let moved = !entries.is_empty();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(copy.take(partition, entries)).unwrap();
