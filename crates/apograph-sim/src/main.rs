@@ -135,19 +135,33 @@ fn run_seeds(arguments: &Run) -> bool {
 #[cfg(feature = "seeded-bugs")]
 fn bugs(arguments: &Bugs) -> bool {
     use apograph_format::seeded::{self, Seeded};
+    use apograph_sim::world::Outcome;
 
     let mut missed = 0;
     for bug in Seeded::ALL {
-        let found = |summary: &Summary| !summary.faults.is_empty();
-        let summary = run::many(0..arguments.seeds, threads(), found, || seeded::put(Some(bug)));
-        match summary.faults.first_key_value() {
-            Some((seed, outcome)) => {
-                let fault = outcome.fault.as_deref().unwrap_or_default();
-                println!("{bug:?}: found within {} seeds, by seed {seed}: {fault}", summary.seeds);
+        let (mut next, mut seeds, mut found) = (0, 0, None);
+        while found.is_none() && next < arguments.seeds {
+            let is_enough = |summary: &Summary| !summary.faults.is_empty();
+            let summary = run::many(next..arguments.seeds, threads(), is_enough, || seeded::put(Some(bug)));
+            seeds += summary.seeds;
+            next = summary
+                .faults
+                .last_key_value()
+                .map_or(arguments.seeds, |(seed, _)| summary.next.max(seed + 1));
+            // What a seed finds without the deliberate fault, too, is something else.
+            found = summary.faults.into_values().find(|outcome| {
+                let without = run::one(outcome.seed, Showing::default());
+                without.fault.is_none()
+            });
+        }
+        match found {
+            Some(Outcome { seed, fault, .. }) => {
+                let fault = fault.unwrap_or_default();
+                println!("{bug:?}: found within {seeds} seeds, by seed {seed}: {fault}");
             }
             None => {
                 missed += 1;
-                println!("{bug:?}: NOT FOUND in {} seeds", summary.seeds);
+                println!("{bug:?}: NOT FOUND in {seeds} seeds");
             }
         }
     }

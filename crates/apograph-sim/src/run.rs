@@ -103,6 +103,9 @@ impl Summary {
         all.virtual_us += one.virtual_us;
         all.acknowledged += one.acknowledged;
         all.large += one.large;
+        all.parts += one.parts;
+        all.introduced += one.introduced;
+        all.elsewhere += one.elsewhere;
         all.reads += one.reads;
         all.crashes += one.crashes;
         all.faults += one.faults;
@@ -125,10 +128,12 @@ impl fmt::Display for Summary {
         let of = &self.figures;
         write!(
             f,
-            "simulation: {} seeds, {:.2} virtual hours, {} faults drawn, {} crashes, {} promotions, {} synchronizations, \
-             {} writes acknowledged, {} large texts sent, {} reads compared, {} disk operations ({} syncs), settled after at most {} s, \
+            "simulation: {} seeds ({} with a copy of a part, {} of them introduced), {:.2} virtual hours, {} faults drawn, {} crashes, {} promotions, {} synchronizations, \
+             {} writes acknowledged, {} large texts sent, {} reads compared, {} refused elsewhere, {} disk operations ({} syncs), settled after at most {} s, \
              {} seeds with a broken promise, {:.0} s",
             self.seeds,
+            of.parts,
+            of.introduced,
             Duration::from_micros(of.virtual_us).as_secs_f64() / 3_600.0,
             of.faults,
             of.crashes,
@@ -137,6 +142,7 @@ impl fmt::Display for Summary {
             of.acknowledged,
             of.large,
             of.reads,
+            of.elsewhere,
             of.operations,
             of.syncs,
             self.settled_us_max / 1_000_000,

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use apograph::error::CommitError;
+use apograph::error::{CommitError, ReadError};
 use apograph::format::{State, Timestamp, Uri};
 use apograph::read::Which;
 use apograph::transaction::{Action, ContentBytes, ContentChange, Precondition, Put, Transaction};
@@ -13,6 +13,9 @@ use super::server::poll;
 use super::{Checked, Event, SERVERS, World};
 use crate::os;
 use crate::random::Random;
+
+/// Whom clients ask: the first servers.
+const MAY_WRITE: usize = 3;
 
 /// Somebody who edits.
 pub(super) struct Client {
@@ -120,7 +123,7 @@ impl World {
         };
         self.history.attempt(write, SERVERS[host].0, now, now, Outcome::Refused { code: refusal });
         if let Some(client) = self.clients.get_mut(index) {
-            client.primary = self.wants.index(SERVERS.len() - 1);
+            client.primary = self.wants.index(MAY_WRITE);
         }
         self.after(think, Event::Client(index));
         Ok(())
@@ -267,7 +270,7 @@ impl World {
             let pause = self.ways.between(20_000, 300_000);
             self.after(pause, Event::Read);
         }
-        let host = self.ways.index(SERVERS.len());
+        let host = self.ways.index(self.servers.len());
         self.read_at(host, None)
     }
 
@@ -289,12 +292,20 @@ impl World {
             return Ok(());
         }
         let is_full = database.view() == apograph::format::View::Full;
+        let held = database.held_partitions();
         for uri in self.truth.uris() {
             if self.truth.is_purged_after(&uri, at) {
                 continue;
             }
             let found = os::as_host(host, || database.head(&uri, Some(at)));
             let name = SERVERS[host].0;
+            if !held.contains(database.partitioning().of(&uri)) {
+                if !matches!(found, Err(ReadError::Elsewhere { .. })) {
+                    return Err(format!("{name} does not hold {uri}, and answers {found:?}"));
+                }
+                self.figures.elsewhere += 1;
+                continue;
+            }
             if let (Err(error), true) = (&found, self.server(host).is_rotten) {
                 // No answer is no wrong answer.
                 self.noticed(host, &format!("cannot read {uri} at {at}: {error}"));

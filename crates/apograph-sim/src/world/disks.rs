@@ -3,14 +3,14 @@
 use apograph::Role;
 
 use super::fault::Fault;
-use super::{Checked, Event, Mishap, SERVERS, World};
+use super::{Checked, Event, Mishap, World};
 use crate::os;
 
 impl World {
     /// Things happen to disks.
     pub(super) fn take_chances_of_disks(&mut self) -> Checked {
         let faults = self.plan.faults.clone();
-        for host in 0..SERVERS.len() {
+        for host in 0..self.servers.len() {
             if self.comes(faults.slow) {
                 self.slow_down(host);
             }
@@ -54,7 +54,7 @@ impl World {
     /// Was it given the role, and did it not begin yet?
     fn awaits_its_beginning(&mut self, host: usize) -> bool {
         let epoch = self.epoch;
-        (0..SERVERS.len()).any(|giver| {
+        (0..self.servers.len()).any(|giver| {
             let handover = self.server(giver).database().and_then(|database| database.handover());
             let handover = handover.filter(|handover| handover.epoch > epoch);
             self.is_given_to(host, handover.as_ref())

@@ -4,7 +4,7 @@ use apograph::Role;
 use apograph::database::roles::{EpochStart, Promote};
 
 use super::plan::Before;
-use super::{Checked, Event, SERVERS, World};
+use super::{Checked, Event, OF_A_PART, SERVERS, World};
 use crate::os;
 
 /// Between chances.
@@ -36,7 +36,7 @@ impl World {
         }
         self.after(CHANCE_US, Event::Chance);
         let faults = self.plan.faults.clone();
-        for host in 0..SERVERS.len() {
+        for host in 0..self.servers.len() {
             if self.server(host).up.is_none() {
                 continue;
             }
@@ -106,8 +106,8 @@ impl World {
     }
 
     fn cut_a_line(&mut self) {
-        let one = self.chances.index(SERVERS.len());
-        let other = (one + 1 + self.chances.index(SERVERS.len() - 1)) % SERVERS.len();
+        let one = self.chances.index(self.servers.len());
+        let other = (one + 1 + self.chances.index(self.servers.len() - 1)) % self.servers.len();
         let both = self.chances.chance(500);
         self.cut[one][other] = true;
         self.cut[other][one] |= both;
@@ -150,7 +150,7 @@ impl World {
             Before::IsCutOff => {
                 self.note_of(0, "is cut off from all others");
                 let until = self.chances.between(1_000_000, 10_000_000);
-                for other in 1..SERVERS.len() {
+                for other in 1..self.servers.len() {
                     self.cut[0][other] = true;
                     self.cut[other][0] = true;
                     self.after(until, Event::Fault(Fault::Joined(0, other)));
@@ -159,7 +159,26 @@ impl World {
             Before::Nothing => {}
         }
         self.after(self.plan.latency_us, Event::Fault(Fault::Promoted));
-        Ok(())
+        self.promote_a_part()
+    }
+
+    /// A copy of a part is never primary, whatever somebody wants.
+    fn promote_a_part(&mut self) -> Checked {
+        if self.plan.part.is_none() {
+            return Ok(());
+        }
+        let Some(database) = self.server(OF_A_PART).database() else { return Ok(()) };
+        let reason = "nobody else is left".to_owned();
+        let order = Promote { reason, force: true, ..Promote::default() };
+        let refused = os::as_host(OF_A_PART, || database.promote(order));
+        match refused {
+            Err(error) => self.note_of(OF_A_PART, &format!("is not promoted: {error}")),
+            Ok(promoted) => return Err(format!("a copy of a part is promoted: {promoted:?}")),
+        }
+        if database.role() != Role::Replica {
+            return Err(format!("a copy of a part is {}", database.role()));
+        }
+        self.look_around(OF_A_PART)
     }
 
     fn promote_now(&mut self, tries_again: bool) -> Checked {

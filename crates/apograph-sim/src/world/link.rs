@@ -278,6 +278,12 @@ impl World {
         };
         if let Some(database) = self.server(host).database() {
             let epochs = handshake.epochs.clone();
+            if let Some(signed) = &handshake.servers
+                && let Err(error) =
+                    os::as_host(host, || database.learn_servers(&handshake.server.key, signed))
+            {
+                self.note_of(host, &format!("what the source says of servers is not believed: {error}"));
+            }
             if let Err(error) = os::as_host(host, || database.learn(epochs)) {
                 self.note_of(host, &format!("what the source says of epochs is not believed: {error}"));
             }
@@ -298,7 +304,12 @@ impl World {
             database: handshake.database,
             view: handshake.view,
             partitions: handshake.partitions,
-            held: Partitioning::new(handshake.partitions).map(Partitioning::everyone).unwrap_or_default(),
+            held: match &handshake.held {
+                Some(held) => held.iter().copied().collect(),
+                None => {
+                    Partitioning::new(handshake.partitions).map(Partitioning::everyone).unwrap_or_default()
+                }
+            },
             primary: Some(handshake.primary.key),
             epoch: handshake.epochs.iter().map(|start| start.epoch).max().unwrap_or(handshake.epoch),
         };

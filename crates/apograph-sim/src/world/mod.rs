@@ -43,9 +43,16 @@ use switchover::{Said, Switchover, Takeover};
 use synchronize::Answered;
 use trace::Trace;
 
-/// Servers of a run: a primary, a replica, a replica of the replica, a staging server.
-pub const SERVERS: [(&str, Role); 4] =
-    [("a", Role::Primary), ("b", Role::Replica), ("c", Role::Replica), ("d", Role::Staging)];
+/// Servers of a run: a primary, a replica, a replica of the replica, a staging server; and in some a replica of a part.
+pub const SERVERS: [(&str, Role); 5] = [
+    ("a", Role::Primary),
+    ("b", Role::Replica),
+    ("c", Role::Replica),
+    ("d", Role::Staging),
+    ("e", Role::Replica),
+];
+/// The one of a part.
+const OF_A_PART: usize = 4;
 /// What every database is called.
 const MAIN: &str = "main";
 /// A run that does not end has come around in a circle.
@@ -73,6 +80,12 @@ pub struct Figures {
     pub virtual_us: u64,
     /// Transactions that clients were told of as saved.
     pub acknowledged: u64,
+    /// Runs with a copy of a part.
+    pub parts: u64,
+    /// Times a person had it follow a server that it knows.
+    pub introduced: u64,
+    /// Reads that it refused, because others hold what was asked for.
+    pub elsewhere: u64,
     /// Texts in files of their own that clients sent.
     pub large: u64,
     /// Reads compared with the truth.
@@ -221,8 +234,8 @@ type Checked<T = ()> = Result<T, String>;
 /// Runs a seed on disks below `folder`. Must be called in a thread of its own: what hash maps do depends on what the
 /// thread did before.
 pub fn run(plan: &Plan, folder: &Path, keeps: bool, prints: bool) -> Outcome {
-    let installed = os::install(plan.seed, folder.to_owned(), SERVERS.len());
-    for host in 0..SERVERS.len() {
+    let installed = os::install(plan.seed, folder.to_owned(), plan.servers());
+    for host in 0..plan.servers() {
         let folder = os::with(|os| os.folder(host));
         os::away(|| std::fs::create_dir_all(&folder)).expect("the folder for the disks is there");
     }
@@ -233,7 +246,7 @@ pub fn run(plan: &Plan, folder: &Path, keeps: bool, prints: bool) -> Outcome {
     }
     let mut fingerprints = Vec::new();
     world.figures.virtual_us = os::with(|os| os.now_us());
-    for host in 0..SERVERS.len() {
+    for host in 0..plan.servers() {
         os::with(|os| {
             let host = os.host(host);
             host.is_cut = true;
@@ -258,8 +271,9 @@ pub fn run(plan: &Plan, folder: &Path, keeps: bool, prints: bool) -> Outcome {
 impl World {
     fn new(plan: Plan, trace: Trace) -> World {
         let random = Random::new(plan.seed);
-        let sources = [None, Some(0), Some(1), Some(plan.staging_of)];
-        let servers = SERVERS.iter().zip(sources).enumerate();
+        let part_of = plan.part.as_ref().map(|part| part.source);
+        let sources = [None, Some(0), Some(1), Some(plan.staging_of), part_of];
+        let servers = SERVERS.iter().zip(sources).enumerate().take(plan.servers());
         let servers = servers.map(|(host, ((name, role), source))| Server::new(host, name, *role, source));
         World {
             wants: random.fork(2),
@@ -284,7 +298,7 @@ impl World {
             epoch: Epoch::FIRST,
             healed_us: None,
             trace,
-            figures: Figures::default(),
+            figures: Figures { parts: u64::from(plan.part.is_some()), ..Figures::default() },
             plan,
         }
     }

@@ -7,7 +7,7 @@ use apograph::Handshake;
 use apograph::synchronize::Snapshot;
 use bytes::{Bytes, BytesMut};
 
-use super::{Checked, Event, Mishap, SERVERS, World};
+use super::{Checked, Event, Mishap, World};
 
 /// What happens to the next piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl World {
     /// Things happen to lines.
     pub(super) fn take_chances_of_lines(&mut self) -> Checked {
         let faults = self.plan.faults.clone();
-        for host in 1..SERVERS.len() {
+        for host in 1..self.servers.len() {
             let spoils = [
                 (faults.garbled, Spoil::Garbled),
                 (faults.doubled, Spoil::Doubled),

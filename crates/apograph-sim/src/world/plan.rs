@@ -1,5 +1,6 @@
 //! What a seed draws: how large everything is, and what goes wrong how often.
 
+use super::{OF_A_PART, SERVERS};
 use crate::random::Random;
 
 /// A run. Times are in microseconds, rates in faults for each second of a server or of a line.
@@ -11,6 +12,8 @@ pub struct Plan {
     pub partitions: u16,
     /// Whom the staging server follows: the primary, or the replica.
     pub staging_of: usize,
+    /// A copy of some partitions, if there is one.
+    pub part: Option<Part>,
     /// Of a journal.
     pub segment_bytes_max: u64,
     /// Of all journals of a server; whoever is away for long falls out of the window then.
@@ -35,6 +38,15 @@ pub struct Plan {
     pub work_us: u64,
     /// What goes wrong.
     pub faults: Faults,
+}
+
+/// A replica that holds some of the partitions.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Which.
+    pub held: Vec<u16>,
+    /// Whom it follows: any of those who hold all.
+    pub source: usize,
 }
 
 /// How often what goes wrong: of ten thousand chances, of which there are ten in a second. Zero: never in this run.
@@ -111,9 +123,11 @@ impl Plan {
         let transactions = random.between(10, 45);
         // They are busy for as long as faults happen.
         let think_us = (faults_until_us / transactions).max(2_000) * 2;
+        let partitions = *random.pick(&[1, 2, 2, 3]);
         Plan {
             seed,
-            partitions: *random.pick(&[1, 2, 2, 3]),
+            partitions,
+            part: Plan::draw_part(seed, partitions),
             staging_of: random.index(2),
             segment_bytes_max: *random.pick(&[2 << 10, 8 << 10, 24 << 10, 128 << 10]),
             retention_bytes_max: *random.pick(&[None, None, Some(24 << 10), Some(96 << 10)]),
@@ -133,6 +147,23 @@ impl Plan {
     /// Pieces on lines are so many times larger than they are where all texts are small.
     pub(super) fn pieces(&self) -> usize {
         if self.large > 0 { 16 } else { 1 }
+    }
+
+    /// So many servers there are.
+    pub(super) fn servers(&self) -> usize {
+        if self.part.is_some() { SERVERS.len() } else { OF_A_PART }
+    }
+
+    /// Drawn apart: without it a run is as it was.
+    fn draw_part(seed: u64, partitions: u16) -> Option<Part> {
+        let mut random = Random::new(seed).fork(8);
+        if !random.chance(350) || partitions < 2 {
+            return None;
+        }
+        // Not none of them, and not all.
+        let some = random.between(1, (1 << partitions) - 2);
+        let held = (0..partitions).filter(|partition| some & 1 << partition != 0).collect();
+        Some(Part { held, source: random.index(3) })
     }
 
     /// Drawn apart: what is written, and when, is the same without large texts.

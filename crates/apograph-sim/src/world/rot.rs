@@ -5,12 +5,12 @@ use apograph::format::{Timestamp, View};
 
 use super::fault::Fault;
 use super::settle::journal;
-use super::{Checked, Event, Mishap, SERVERS, World};
+use super::{Checked, Event, Mishap, World};
 use crate::disk::survival::Image;
 use crate::os;
 
 /// Whoever is not equal so long after the last fault begins anew.
-const PATIENCE_US: u64 = 60_000_000;
+pub(super) const PATIENCE_US: u64 = 60_000_000;
 
 impl World {
     /// May bits of its disk rot? What is nowhere else may not: a server that is primary, was it, or may become it.
@@ -84,7 +84,7 @@ impl World {
         if self.figures.mishaps[Mishap::Anew as usize] > 0 {
             self.write_more();
         }
-        for host in 0..SERVERS.len() {
+        for host in 0..self.servers.len() {
             if !self.server(host).is_rotten {
                 continue;
             }
@@ -118,7 +118,7 @@ impl World {
         if since_us < PATIENCE_US {
             return Ok(());
         }
-        for host in 0..SERVERS.len() {
+        for host in 0..self.servers.len() {
             if self.server(host).is_rotten {
                 self.begin_anew(host)?;
             }
@@ -129,7 +129,7 @@ impl World {
     /// Everything looks equal: can everything of it be read, and does nothing warn? What cannot be read is replaced.
     pub(super) fn is_still_rotten(&mut self) -> Checked<bool> {
         let mut is_rotten = false;
-        for host in 0..SERVERS.len() {
+        for host in 0..self.servers.len() {
             let Some(database) = self.server(host).database().filter(|_| self.servers[host].is_rotten) else {
                 continue;
             };
@@ -158,7 +158,7 @@ fn read_all(database: &Database) -> Checked {
     }
     database.orphans(Timestamp::ZERO, 10_000).map_err(|error| unread(&error))?;
     if database.view() == View::Full {
-        for partition in database.partitioning().all() {
+        for partition in database.held_partitions().iter() {
             journal(database, partition)?;
         }
     }

@@ -13,7 +13,7 @@ use apograph::format::{Epoch, Frame, Position, View};
 
 use super::client::Asked;
 use super::link::LinkDriver;
-use super::{Checked, Event, MAIN, World};
+use super::{Checked, Event, MAIN, OF_A_PART, World};
 use crate::disk::survival::Survival;
 use crate::os;
 
@@ -92,6 +92,9 @@ impl World {
         database.retention_bytes_max = plan.retention_bytes_max;
         database.write_memory_bytes = Some(u64::from(plan.partitions) << 20);
         database.read_memory_bytes = Some(u64::from(plan.partitions) << 20);
+        if host == OF_A_PART {
+            database.held_partitions = plan.part.map(|part| part.held);
+        }
         database.source =
             (server.role != Role::Primary).then(|| SourceSettings::new("http://source", "none"));
         let settings = ServerSettings {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use apograph::Database;
-use apograph::format::{Frame, PartitionId, Position, Timestamp, View};
+use apograph::format::{Digest, Frame, PartitionId, Position, Timestamp, View};
+use apograph::read::{ExportQuery, Scope};
 use apograph_replication::link::State;
 use bytes::{Bytes, BytesMut};
 
 use super::large::marks;
-use super::{Checked, Event, SERVERS, World};
+use super::rot::PATIENCE_US;
+use super::{Checked, Event, OF_A_PART, SERVERS, World};
 use crate::os;
 
 /// From the last fault until all copies are equal, at most: a stopped link asks again after half a minute, and may have to
@@ -28,7 +30,7 @@ impl World {
         self.healed_us = Some(now);
         self.cut = Default::default();
         self.heal_lines();
-        for host in 0..SERVERS.len() {
+        for host in 0..self.servers.len() {
             os::with(|os| {
                 let host = os.host(host);
                 (host.cut_in, host.cut_at_sync_in) = (None, None);
@@ -55,6 +57,7 @@ impl World {
             }
             Err(_) => {
                 self.lose_patience(since)?;
+                self.introduce(since)?;
                 self.after(LOOK_US, Event::Settled);
                 return Ok(false);
             }
@@ -65,7 +68,7 @@ impl World {
         }
         self.figures.settled_us = since;
         self.note("line", &format!("settled after {} s", since / 1_000_000));
-        for host in 0..SERVERS.len() {
+        for host in 0..self.servers.len() {
             self.witness_orphans(host)?;
         }
         self.judge()?;
@@ -79,14 +82,14 @@ impl World {
         let acting = self.acting;
         let primary = self.server(acting).database().ok_or("the primary is down")?;
         let of_primary = primary.status().map_err(|error| error.to_string())?;
-        let ends: Vec<Position> =
-            of_primary.partitions.iter().map(|partition| partition.journal_end).collect();
+        let ends: BTreeMap<PartitionId, Position> =
+            of_primary.partitions.iter().map(|of| (of.partition, of.journal_end)).collect();
         for partition in &of_primary.partitions {
             if partition.last_checkpoint != Some(partition.journal_end) {
                 return Err("the primary has no checkpoint at its end".to_owned());
             }
         }
-        for (host, (name, _)) in SERVERS.iter().enumerate() {
+        for (host, (name, _)) in SERVERS.iter().enumerate().take(self.servers.len()) {
             let database = self.server(host).database().ok_or(format!("{name} is down"))?;
             let status = database.status().map_err(|error| error.to_string())?;
             if let Some(reason) = status.stopped {
@@ -107,12 +110,33 @@ impl World {
                 View::Full => Some(partition.journal_end),
                 View::Published => partition.source,
             };
-            let found: Vec<Option<Position>> = status.partitions.iter().map(at).collect();
-            if found.iter().zip(&ends).any(|(found, end)| *found != Some(*end)) {
+            let is_there = |partition: &apograph::status::PartitionStatus| {
+                at(partition) == ends.get(&partition.partition).copied()
+            };
+            // A copy of a part knows the time of what it does not hold, too.
+            if !status.partitions.iter().all(is_there)
+                || database.is_part() && database.visible() != primary.visible()
+            {
                 return Err(format!("{name} is not at the end of the primary"));
             }
         }
         Ok(())
+    }
+
+    /// A copy of a part may never have been told of who is primary, where it does not know its source either. Then a person
+    /// has it follow one that it knows (`docs/operate/partitions.md`): the first primary.
+    fn introduce(&mut self, since_us: u64) -> Checked {
+        if since_us < PATIENCE_US || self.plan.part.is_none() || self.server(OF_A_PART).source == Some(0) {
+            return Ok(());
+        }
+        let state = self.link(OF_A_PART).map(|driver| driver.link.state());
+        if self.server(OF_A_PART).up.is_none() || state == Some(State::Following) {
+            return Ok(());
+        }
+        self.note_of(OF_A_PART, "is to follow one that it knows");
+        self.figures.introduced += 1;
+        self.server(OF_A_PART).source = Some(0);
+        self.restart(OF_A_PART)
     }
 
     /// What a failover cut off, and a server lists.
@@ -121,6 +145,10 @@ impl World {
         let orphans = os::as_host(host, || database.orphans(Timestamp::ZERO, 10_000));
         let orphans = orphans.map_err(|error| format!("{} cannot list orphans: {error}", SERVERS[host].0))?;
         for orphan in orphans {
+            // What it does not hold of a transaction, others list.
+            if !orphan.is_whole && database.is_part() {
+                continue;
+            }
             if !orphan.is_whole && self.plan.retention_bytes_max.is_none() {
                 return Err(format!("{} lists half of {}", SERVERS[host].0, orphan.token));
             }
@@ -137,7 +165,7 @@ impl World {
         let lists_all = self.plan.retention_bytes_max.is_none();
         self.history.judge(&self.truth, lists_all)?;
         self.look_at_texts(acting, &primary)?;
-        for (host, (name, _)) in SERVERS.iter().enumerate() {
+        for (host, (name, _)) in SERVERS.iter().enumerate().take(self.servers.len()) {
             let Some(database) = self.server(host).database() else { continue };
             let alarms = database.alarms();
             // What a disk refused was said, and is over.
@@ -212,13 +240,15 @@ fn read_all(folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> std::io::Re
 pub(super) fn equal(primary: &Database, copy: &Database) -> Checked {
     let view = copy.view();
     let at = copy.visible();
-    let digest = |of: &Database| of.digest_at(view, at).map(|found| (found.digest, found.documents));
+    let digest = |of: &Database| digests(of, copy, at);
     let (here, there) = (digest(copy), digest(primary));
     match (here, there) {
         (Ok(here), Ok(there)) if here == there => {}
         (here, there) => return Err(format!("digests differ as of {at}: {here:?}, {there:?}")),
     }
-    let export = |of: &Database| of.export(view, Some(at)).map_err(|error| error.to_string());
+    let partitions = copy.is_part().then(|| copy.held_partitions());
+    let query = ExportQuery { view, scope: Scope::Whole, partitions, as_of: Some(at), lists_damage: false };
+    let export = |of: &Database| of.export_of(query.clone()).map_err(|error| error.to_string());
     let (mut here, mut there) = (export(copy)?, export(primary)?);
     loop {
         let of_both = (here.next().transpose(), there.next().transpose());
@@ -236,7 +266,7 @@ pub(super) fn equal(primary: &Database, copy: &Database) -> Checked {
     if view != View::Full {
         return Ok(());
     }
-    for partition in copy.partitioning().all() {
+    for partition in copy.held_partitions().iter() {
         let (here, there) = (journal(copy, partition)?, journal(primary, partition)?);
         for (sequence, bytes) in &here {
             if there.get(sequence).is_some_and(|other| other != bytes) {
@@ -245,6 +275,14 @@ pub(super) fn equal(primary: &Database, copy: &Database) -> Checked {
         }
     }
     Ok(())
+}
+
+/// Of each partition that the copy holds.
+fn digests(of: &Database, copy: &Database, at: Timestamp) -> Checked<Vec<Digest>> {
+    let found = of.digest_at(copy.view(), at).map_err(|error| error.to_string())?;
+    let held = of.held_partitions().iter().zip(found.partitions);
+    let common = held.filter(|(partition, _)| copy.held_partitions().contains(*partition));
+    Ok(common.map(|(_, digest)| digest).collect())
 }
 
 /// The entries of a journal that are still there.

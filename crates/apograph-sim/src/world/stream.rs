@@ -37,6 +37,8 @@ pub(super) struct Stream {
     from: Position,
     behind: Option<SourcePoint>,
     key: ServerKey,
+    /// Of the journals that it is taken into.
+    generation: u64,
     there: Option<There>,
     under_way: usize,
     /// Nothing arrives before this.
@@ -92,6 +94,7 @@ impl World {
                 from,
                 behind,
                 key,
+                generation: database.generation(),
                 there: None,
                 under_way: 0,
                 arrives_us: 0,
@@ -275,8 +278,17 @@ impl World {
                 return Ok(());
             }
             let Some(heartbeat) = heartbeat else { return Ok(()) };
+            let generation = stream.generation;
             if let Err(error) = database.note_heartbeat(partition, &heartbeat, &key) {
                 return self.link_happened(copy, number, error.event(partition), &error.to_string());
+            }
+            if database.is_part() {
+                if database.generation() != generation {
+                    let event = LinkEvent::Ended(partition);
+                    return self.link_happened(copy, number, event, "the journals here begin anew");
+                }
+                os::as_host(copy, || database.hear(partition, heartbeat.visible, generation));
+                self.wake(copy);
             }
             self.link_happened(copy, number, LinkEvent::Progress(partition), "")?;
         }

@@ -251,6 +251,7 @@ impl World {
     fn begin_sync(&mut self, host: usize, snapshot: Snapshot) -> Result<(), Failed> {
         let gone = || (SyncFailure::Halted, "nothing is synchronized".to_owned());
         let database = self.server(host).database().ok_or_else(gone)?;
+        let snapshot = database.part_of(snapshot);
         let began = i64::try_from(self.now()).unwrap_or_default();
         let synchronizing =
             self.link(host).and_then(|driver| driver.synchronizing.as_mut()).ok_or_else(gone)?;
