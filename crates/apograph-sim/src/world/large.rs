@@ -119,6 +119,8 @@ impl World {
                 }
                 continue;
             }
+            let uri = &operation.uri;
+            self.trace.note(&write, &format!("{uri} is large: {parts:?}"));
             let mut whole = blake3::Hasher::new();
             let spooled = os::as_host(host, || {
                 let mut spool = database.spool();
