@@ -11,7 +11,7 @@ use crate::engine::{Batch, Space};
 use crate::error::StoreError;
 use crate::keys;
 use crate::meta::Progress;
-use crate::record::VersionRecord;
+use crate::record::{Known, VersionRecord};
 use crate::store::{BODY_BYTES_MAX, State, Store};
 
 /// What became of an entry.
@@ -82,18 +82,18 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut batch = Batch::new();
         let payloads = self.take_payloads(&mut batch, entry)?;
-        for content in &facts.contents {
-            self.put_content(&mut batch, content);
-        }
         let named: HashMap<Hash, &VersionNames> = facts.named.iter().map(|named| (named.id, named)).collect();
+        let before = Timestamp(entry.header().timestamp.0 - 1);
         let mut heads: BTreeMap<&Uri, &Head> = BTreeMap::new();
         let mut erased = Vec::new();
+        let mut records = Vec::new();
         for change in &facts.changes {
-            if !self.apply_versions(&mut batch, change, &payloads, &named)? {
+            let of_change = self.apply_versions(&mut batch, change, &payloads, &named)?;
+            if !of_change.iter().all(VersionRecord::came) {
                 batch.put(keys::awaiting(&change.uri), entry.header().timestamp.0.to_le_bytes().to_vec());
             }
+            records.extend(of_change);
             if change.operation == Operation::Purge {
-                let before = Timestamp(entry.header().timestamp.0 - 1);
                 erased.extend(self.take_away(&mut batch, &change.uri, &BTreeSet::new(), before)?);
                 // What a crash left of a version may not say any more what it named; the purge does.
                 let named: Vec<Hash> =
@@ -102,6 +102,7 @@ impl Store {
             }
             heads.insert(&change.uri, &change.head);
         }
+        erased.extend(self.put_contents(&mut batch, &facts.contents, &records, before)?);
         let mut replaced = Vec::with_capacity(heads.len());
         for (uri, head) in heads {
             replaced.push((uri, self.head(uri, state.progress.timestamp)?, head));
@@ -172,15 +173,43 @@ impl Store {
         }
     }
 
-    /// The index of versions, and which payloads the document names. Answers whether their bodies came, too.
+    /// How contents are cut. Answers the chunks of those that nothing here names: in the published view, where each publication
+    /// brings what it names, they are of versions that were purged before they came. The purge that follows would not know of
+    /// them, and what else names them at the source need not be public.
+    fn put_contents(
+        &self,
+        batch: &mut Batch,
+        contents: &[ContentFact],
+        records: &[VersionRecord],
+        before: Timestamp,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let is_sure = self.holds(View::Full) || records.iter().all(|record| record.known != Known::Nothing);
+        let is_named = |content: &&ContentFact| {
+            is_sure || records.iter().any(|record| record.content == Some(content.hash))
+        };
+        let (named, nobodys): (Vec<_>, Vec<_>) = contents.iter().partition(is_named);
+        for content in &named {
+            self.put_content(batch, content);
+        }
+        let named: BTreeSet<&Hash> = named.iter().flat_map(|content| &content.chunks).collect();
+        let mut unnamed = Vec::new();
+        for chunk in nobodys.iter().flat_map(|content| &content.chunks) {
+            if !named.contains(chunk) && !self.is_named(chunk, &BTreeSet::new(), before)? {
+                unnamed.push(*chunk);
+            }
+        }
+        Ok(unnamed)
+    }
+
+    /// The index of versions, and which payloads the document names. Answers what is remembered of them.
     fn apply_versions(
         &self,
         batch: &mut Batch,
         change: &Change,
         payloads: &HashMap<Hash, Payload>,
         named: &HashMap<Hash, &VersionNames>,
-    ) -> Result<bool, StoreError> {
-        let mut all_came = true;
+    ) -> Result<Vec<VersionRecord>, StoreError> {
+        let mut records = Vec::with_capacity(change.versions.len());
         for version in &change.versions {
             // A large body that came ahead is in a file by now, one that an equal version brought is in the engine. That
             // one counts, too, where the entry's own was erased meanwhile: what a version names must be known until its
@@ -191,10 +220,10 @@ impl Store {
                 None => self.payload(&version.id)?.map(Payload::of).or_else(|| came.cloned()),
             };
             let record = VersionRecord::of(version, body.as_ref(), named.get(&version.id).copied())?;
-            all_came &= record.came();
             self.put_version(batch, &change.uri, version.number, &record);
+            records.push(record);
         }
-        Ok(all_came)
+        Ok(records)
     }
 
     /// Takes everything of a document away but its head, and answers which payloads nothing names any more but those

@@ -139,7 +139,7 @@ impl Store {
         // First what goes, so that what comes and names the same has the last word. What two documents name goes with
         // both, or each would leave it to the other.
         let going = self.going(&known, &installment.changes)?;
-        let places: BTreeSet<[u8; 16]> = going.iter().map(|uri| keys::reference_place(uri)).collect();
+        let places = self.places_going(&going, known.version)?;
         for uri in going {
             erased.extend(self.take_away(&mut batch, uri, &places, known.version)?);
         }

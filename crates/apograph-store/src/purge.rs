@@ -30,7 +30,7 @@ pub struct PurgeSet {
 /// Payloads whose bytes are still in files, by the purge that takes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingErasure {
-    /// Sequence of the purge in the partition's journal.
+    /// Sequence of the purge in the partition's journal, or of an entry that brought what nothing names.
     pub sequence: u64,
     /// What is to be erased.
     pub payloads: Vec<Hash>,
@@ -42,7 +42,7 @@ impl Store {
         self.purge_set_beside(uri, &BTreeSet::new(), at)
     }
 
-    /// The same, where the documents at these places go at the same time: what they name does not count.
+    /// The same, where the documents and contents at these places go at the same time: what they name does not count.
     pub(crate) fn purge_set_beside(
         &self,
         uri: &Uri,
@@ -79,6 +79,31 @@ impl Store {
             }
         }
         Ok(set)
+    }
+
+    /// From where that is named which goes with these documents: they themselves, and contents of several chunks that nothing else
+    /// names.
+    pub(crate) fn places_going(
+        &self,
+        uris: &BTreeSet<&Uri>,
+        at: Timestamp,
+    ) -> Result<BTreeSet<[u8; 16]>, StoreError> {
+        let documents: BTreeSet<[u8; 16]> = uris.iter().map(|uri| keys::reference_place(uri)).collect();
+        let mut places = documents.clone();
+        // One alone is told by its own purge set.
+        if uris.len() < 2 {
+            return Ok(places);
+        }
+        for uri in uris {
+            for version in self.versions(uri, 0, u64::MAX, at) {
+                let Some(hash) = version?.1.content else { continue };
+                let has_chunks = self.content(&hash)?.is_some_and(|content| content.chunks != [hash]);
+                if has_chunks && !self.is_named(&hash, &documents, at)? {
+                    places.insert(keys::content_place(&hash));
+                }
+            }
+        }
+        Ok(places)
     }
 
     /// Documents of which versions came without bodies, because a purge had erased them at the source, and since when: they
@@ -124,7 +149,12 @@ impl Store {
     }
 
     /// Does anything name this payload, apart from the places in `but`?
-    fn is_named(&self, payload: &Hash, but: &BTreeSet<[u8; 16]>, at: Timestamp) -> Result<bool, StoreError> {
+    pub(crate) fn is_named(
+        &self,
+        payload: &Hash,
+        but: &BTreeSet<[u8; 16]>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         for item in self.engine.range(Space::Documents, &keys::references(payload), at.0) {
             let (key, _) = item?;
             if key.last_chunk().is_none_or(|place| !but.contains(place)) {

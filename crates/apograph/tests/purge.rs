@@ -11,9 +11,10 @@ mod support;
 
 use apograph::database::roles::{Block, Promote, RoleError};
 use apograph::error::ReadError;
+use apograph::format::limits::CHUNK_BYTES_MAX;
 use apograph::format::{PartitionId, Properties, SyncScope, View};
 use apograph::read::Which;
-use apograph::transaction::{Action, ContentBytes, Put, Transaction};
+use apograph::transaction::{Action, ContentBytes, ContentChange, Put, Transaction};
 use apograph::{Database, Operation, Role};
 use support::synchronize::{Cost, begin, step, step_pieces, synchronize};
 use support::{Servers, files, operation, publish, put, put_content, transaction, uri};
@@ -212,6 +213,74 @@ fn a_copy_that_synchronizes_past_the_purges_of_a_moved_document_keeps_nothing_of
         servers.wait_for_erasures(server);
         servers.check_absent(server, b"a text that is to go");
     }
+}
+
+/// A content of several chunks, the first of which `shared` decides alone.
+fn of_chunks(database: &Database, shared: &str, own: &str) -> ContentBytes {
+    let mut spool = database.spool();
+    spool.write(shared.repeat(CHUNK_BYTES_MAX / shared.len()).as_bytes()).unwrap();
+    spool.write(own.repeat(1_000).as_bytes()).unwrap();
+    spool.finish().unwrap()
+}
+
+/// Two documents have one text, and two others contents that begin with the same chunk. What one leaves to the other is nobody's
+/// when a synchronization takes both.
+#[test]
+fn what_documents_share_that_were_purged_goes_with_them_in_a_synchronization() {
+    let (text, chunk) = ("a text that two have", "a chunk that two have.....: 32 b");
+    let mut servers = Servers::start(1);
+    let primary = servers.primary();
+    let documents = ["/a", "/b", "/large/a", "/large/b"];
+    servers.commit([put("/a", text), put("/b", text)]);
+    for (at, own) in [("/large/a", "one"), ("/large/b", "another")] {
+        servers.commit([put_content(at, of_chunks(&primary, chunk, own))]);
+    }
+    servers.commit(documents.map(publish));
+    servers.check_exact();
+    for at in documents {
+        servers.commit([purge(at)]);
+    }
+    servers.synchronize_all();
+    servers.check_equal();
+    for server in ["primary", "replica", "second", "staging"] {
+        servers.wait_for_erasures(server);
+        servers.check_absent(server, text.as_bytes());
+        servers.check_absent(server, chunk.as_bytes());
+    }
+}
+
+/// A staging server hears of what was published when its purge has left the text to drafts, which it never gets: it comes, and the
+/// version that named it comes erased.
+#[test]
+fn what_a_purge_left_to_a_draft_does_not_stay_on_a_staging_server_that_hears_of_it_late() {
+    let (text, chunk) = ("a text that a draft has", "a chunk that a draft has.: 32 by");
+    let mut servers = Servers::start(1);
+    let primary = servers.primary();
+    let content_of_b =
+        ContentChange::Set { media_type: "text/plain".into(), bytes: ContentBytes::Inline(text.into()) };
+    let b = operation("/b", Action::Put(Put { content: content_of_b, ..Put::default() }));
+    servers.commit([put("/a", text), b, put("/c", "another"), put("/d", "another")]);
+    for (at, own) in [("/large/a", "one"), ("/large/b", "another")] {
+        servers.commit([put_content(at, of_chunks(&primary, chunk, own))]);
+    }
+    servers.commit(["/a", "/c", "/d", "/large/a"].map(publish));
+    for at in ["/a", "/d", "/large/a"] {
+        servers.commit([purge(at)]);
+    }
+    servers.wait_for_erasures("primary");
+    servers.check_exact();
+    assert_eq!(content(&servers.staging(), "/c"), b"another");
+    for canary in [text, chunk] {
+        servers.check_absent("staging", canary.as_bytes());
+    }
+    // Where they are drafts they are.
+    assert_eq!(content(&servers.database("second"), "/b"), text.as_bytes());
+    for at in ["/b", "/large/b"] {
+        servers.commit([publish(at)]);
+    }
+    servers.check_exact();
+    assert_eq!(content(&servers.staging(), "/b"), text.as_bytes());
+    assert!(content(&servers.staging(), "/large/b").starts_with(chunk.as_bytes()));
 }
 
 /// The former primary has a purge before it that never happened, when it gets from the new one what that took.

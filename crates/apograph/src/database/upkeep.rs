@@ -138,7 +138,8 @@ fn erase_from_journal(store: &Store, journal: &mut Journal) -> Result<Vec<Pendin
     for erasure in &pending {
         let names = erasure.payloads.iter().copied().collect();
         if !seeded::is(Seeded::PurgeForgotten) {
-            journal.erase(&names, erasure.sequence).map_err(|error| chain(&error))?;
+            // What a purge erases lies before it; what came for nobody may be in that entry itself.
+            journal.erase(&names, erasure.sequence + 1).map_err(|error| chain(&error))?;
         }
     }
     Ok(pending)
