@@ -258,6 +258,31 @@ fn a_promotion_elsewhere_is_followed_although_no_server_document_is_here() {
     }
 }
 
+/// Nobody names the source yet when the copy meets it; later it is named, and becomes primary.
+#[test]
+fn the_source_of_the_first_contact_is_believed_about_others_before_anybody_names_it() {
+    for only in [0_u16, 1, 2] {
+        let mut parts = Parts::start();
+        parts.adopt_from("whole", "only", &[only]).unwrap();
+        parts.settle();
+        let whole = parts.copy("whole").handshake(View::Full).unwrap().server.key;
+        let knows = |parts: &Parts| parts.copy("only").knows_server(&whole);
+        assert!(!knows(&parts), "it could become primary without a document that names it");
+        parts.name_server("whole");
+        parts.settle();
+        for other in ["left", "right", "whole"] {
+            parts.greet("primary", other);
+        }
+        parts.promote("whole");
+        parts.greet_all();
+        assert!(knows(&parts));
+        parts.commit(&[(0, 4), (1, 4), (2, 4)]);
+        parts.settle();
+        assert_eq!(parts.copy("only").epoch(), parts.copy("whole").epoch());
+        parts.check_exact("only");
+    }
+}
+
 #[test]
 fn what_was_said_of_a_history_that_is_cut_off_counts_no_more() {
     let mut parts = Parts::start();

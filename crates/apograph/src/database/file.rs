@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use apograph_format::{DatabaseId, DigestKey, Epoch, PartitionId, Partitioning, TreeShape, View};
+use apograph_format::{DatabaseId, DigestKey, Epoch, PartitionId, Partitioning, ServerKey, TreeShape, View};
 use apograph_store::TreeSettings;
 
 use super::Handshake;
@@ -58,6 +58,9 @@ pub struct DatabaseFile {
     /// Of a copy that holds some partitions: the servers that documents name which it may not have, as its source says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerIdentity>,
+    /// Of such a copy: the source of the first contact. It is believed about others also while nobody names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introduced_by: Option<ServerKey>,
     /// Another server is primary of the same epoch: neither takes writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rival: Option<ServerIdentity>,
@@ -95,6 +98,7 @@ impl DatabaseFile {
             handover: None,
             complete: false,
             servers: Vec::new(),
+            introduced_by: None,
             rival: None,
         })
     }
@@ -123,6 +127,7 @@ impl DatabaseFile {
             handover: None,
             complete: false,
             servers: if is_part { part::told(handshake) } else { Vec::new() },
+            introduced_by: is_part.then_some(handshake.server.key),
             rival: None,
         })
     }

@@ -206,7 +206,7 @@ impl Parts {
     }
 
     /// What a copy hears of its source at the beginning of a contact.
-    fn greet(&self, source: &str, name: &str) {
+    pub fn greet(&self, source: &str, name: &str) {
         let (handshake, copy) = (self.copy(source).handshake(View::Full).unwrap(), self.copy(name));
         copy.learn_servers(&handshake.server.key, handshake.servers.as_ref().unwrap()).unwrap();
         copy.learn(handshake.epochs).unwrap();

@@ -1,7 +1,8 @@
 //! Whose epochs a copy believes that does not hold the documents that name servers: those its source names.
 //!
 //! A full copy reads them in its own store. A copy of some partitions is told in the handshake, by a list that a server
-//! signs which it knows already; the first contact is believed, as it pins the primary's key.
+//! signs which it knows already; the first contact is believed, as it pins the primary's key, and its source's word about
+//! others from then on, which is no reason to take that source itself for a primary.
 
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,8 @@ impl Database {
     /// not known here is not believed. Blocks; durable on return.
     pub fn learn_servers(&self, source: &ServerKey, signed: &SignedServers) -> Result<(), TakeError> {
         let shared = &self.shared;
-        if !shared.is_part() || !shared.knows(source) {
+        let is_believed = shared.file().introduced_by == Some(*source) || shared.knows(source);
+        if !shared.is_part() || !is_believed {
             return Ok(());
         }
         let told = signed.verify(source, self.id())?;
