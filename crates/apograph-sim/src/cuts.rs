@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use apograph::format::{PartitionId, View};
+use apograph::format::{PartitionId, Uri, View};
+use apograph::read::Which;
 use apograph::{Database, Folder, Role};
 
 use crate::disk::survival::Survival;
@@ -119,6 +121,44 @@ fn a_power_cut_while_a_staging_server_erases_leaves_nothing_of_what_was_purged()
 
 fn holds(bytes: &[u8]) -> bool {
     bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
+}
+
+/// A role that was not given, because a sync failed, is not given by the next start either: the primary has gone on, and whoever
+/// got the role would cut that off.
+#[test]
+fn a_role_that_a_failing_sync_did_not_give_is_not_given_by_the_next_start() {
+    for syncs in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let _installed = os::install(1, dir.path().to_owned(), 2);
+        let (source, copy) = begun(Role::Replica);
+        follow(&source, &copy.database);
+        let to = os::as_host(COPY, || copy.database.handshake(View::Full).unwrap().server);
+        os::as_host(SOURCE, || source.database.announce_copy(&to, Role::Replica).unwrap());
+        commit(&source, &[("/a", Do::Put("before".into()))]);
+        let given = os::as_host(SOURCE, || {
+            let held = source.database.hold_writes(Duration::from_secs(60)).unwrap();
+            os::with(|os| os.host(SOURCE).fail_sync_in = Some(syncs));
+            let given = source.database.step_down(to.clone(), held.positions);
+            os::with(|os| os.host(SOURCE).fail_sync_in = None);
+            if given.is_err() {
+                source.database.release_writes().unwrap();
+                source
+                    .database
+                    .commit(transaction(&source.database, &[("/b", Do::Put("after".into()))]))
+                    .unwrap();
+            }
+            drop(source);
+            given.is_ok()
+        });
+        let source = start(SOURCE);
+        let role = source.database.role();
+        if given {
+            assert_eq!((role, syncs > 1), (Role::Replica, true), "{syncs}");
+            break;
+        }
+        assert_eq!(role, Role::Primary, "{syncs}");
+        assert!(source.database.document(&Uri::parse("/b").unwrap(), Which::Working, None).is_ok());
+    }
 }
 
 /// Its removal was not synced, and nobody looked for it again.

@@ -85,12 +85,18 @@ impl Takeover {
 
     async fn begin(self, answer: HandoverAnswer) {
         let Some(handover) = answer.handover.map(shape::engine_handover) else { return };
-        begin(&self.app, &self.database, shape::engine_epochs(answer.epochs), handover).await;
+        // One that fails is tried again by the next report, or greeting.
+        let _ = begin(&self.app, &self.database, shape::engine_epochs(answer.epochs), handover).await;
     }
 }
 
-/// Uses the right that the former primary gave.
-pub(super) async fn begin(app: &App, database: &Database, epochs: Vec<EpochStart>, handover: Handover) {
+/// Uses the right that the former primary gave. Answers why it could not.
+pub(super) async fn begin(
+    app: &App,
+    database: &Database,
+    epochs: Vec<EpochStart>,
+    handover: Handover,
+) -> Result<(), String> {
     let (name, from) = (database.name().to_owned(), database.primary().name);
     let (keeper, database) = (app.clone(), database.clone());
     let promoted = tokio::task::spawn_blocking(move || {
@@ -99,13 +105,16 @@ pub(super) async fn begin(app: &App, database: &Database, epochs: Vec<EpochStart
         let promoted = database.promote(Promote { reason, handover: Some(handover), ..Promote::default() });
         promoted.inspect(|_| keeper.roles.changed())
     });
-    match promoted.await {
+    let reason = match promoted.await {
         Ok(Ok(promoted)) => {
             tracing::info!(database = name, epoch = %promoted.epoch, "this server took over");
+            return Ok(());
         }
-        Ok(Err(error)) => tracing::error!(database = name, %error, "this server could not take over"),
-        Err(error) => tracing::error!(database = name, %error, "this server could not take over"),
-    }
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(database = name, reason, "this server could not take over");
+    Err(reason)
 }
 
 /// Where every partition ends.

@@ -20,7 +20,7 @@ use apograph_carriers::stream::StreamCarrier;
 use apograph_client::Client;
 use apograph_client::types::{self, LinkForecast, LinkProof};
 use apograph_format::{PartitionId, Position, Timestamp};
-use apograph_replication::carrier::{JournalRequest, Refusal};
+use apograph_replication::carrier::{JournalRequest, Refusal, RefusalKind};
 use apograph_replication::lag::LagMeter;
 use apograph_replication::link::{Action, Before, Cause, Event, Link, State, StopReason};
 use apograph_replication::sync::{SyncFailure, SyncProgress, SyncReason, SyncRequest};
@@ -309,7 +309,13 @@ impl Worker {
             Err(refusal) => self.happened(Event::Refused(refusal.kind), Some(refusal.detail)).await,
             Ok(handshake) => {
                 let greeting = greet::greeting(&handshake);
-                self.hear_of_epochs(&handshake).await;
+                if let Err(reason) = self.hear_of_epochs(&handshake).await {
+                    // Nobody is primary: it is tried again, and not followed who steps down for this server.
+                    let detail = format!(
+                        "this server was given the role of primary and could not take over: {reason}"
+                    );
+                    return self.happened(Event::Refused(RefusalKind::Unavailable), Some(detail)).await;
+                }
                 let held = self.database.as_ref().map(greet::held);
                 if let Some(held) = held.clone() {
                     self.happened(Event::Known(held), None).await;
@@ -322,9 +328,10 @@ impl Worker {
         }
     }
 
-    /// What the source knows of epochs, this copy knows then. A source that stepped down for this server says so again.
-    async fn hear_of_epochs(&mut self, handshake: &types::Handshake) {
-        let Some(database) = self.database.clone() else { return };
+    /// What the source knows of epochs, this copy knows then. A source that stepped down for this server says so again; an error
+    /// is why that cannot take over.
+    async fn hear_of_epochs(&mut self, handshake: &types::Handshake) -> Result<(), String> {
+        let Some(database) = self.database.clone() else { return Ok(()) };
         if let Some(signed) = handshake.servers.clone().map(shape::engine_signed_servers) {
             let (source, database) = (handshake.server.key, database.clone());
             let learned = tokio::task::spawn_blocking(move || database.learn_servers(&source, &signed)).await;
@@ -335,12 +342,16 @@ impl Worker {
         let epochs = shape::engine_epochs(handshake.epochs.clone());
         let handover = handshake.handover.clone().map(shape::engine_handover);
         if let Some(handover) = handover.filter(|given| given.to.key == self.app.folder.identity().key) {
-            return takeover::begin(&self.app, &database, epochs, handover).await;
+            let given = handover.epoch;
+            let begun = takeover::begin(&self.app, &database, epochs, handover).await;
+            // A right that was used before is nothing to wait for.
+            return if database.epoch() < given { begun } else { Ok(()) };
         }
         let learned = tokio::task::spawn_blocking(move || database.learn(epochs)).await;
         if let Ok(Err(error)) = learned {
             tracing::warn!(database = self.name, %error, "what the source says of epochs is not believed");
         }
+        Ok(())
     }
 
     /// The first contact: from now on there is a database, and its primary's key is pinned.

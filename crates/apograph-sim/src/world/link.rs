@@ -291,7 +291,16 @@ impl World {
             if self.is_given_to(host, handshake.handover.as_ref())
                 && let Some(handover) = handshake.handover.clone()
             {
-                return self.use_handover(host, handover, handshake.epochs);
+                let given = handover.epoch;
+                self.use_handover(host, handover, handshake.epochs.clone())?;
+                if database.role() == Role::Primary {
+                    return Ok(());
+                }
+                // One that could not take over tries again; a right that was used before is nothing to wait for.
+                if database.epoch() < given {
+                    let refused = LinkEvent::Refused(RefusalKind::Unavailable);
+                    return self.happened(host, refused, "it could not take over");
+                }
             }
             self.happened(host, LinkEvent::Known(held(&database)), "")?;
         }

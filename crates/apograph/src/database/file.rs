@@ -18,7 +18,7 @@ use crate::settings::DatabaseSettings;
 use crate::status::ServerIdentity;
 
 /// What a server must know of a database before it can open it. Only its owner may read it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseFile {
     /// Identity of the database.

@@ -22,6 +22,7 @@ use super::rollback::Running;
 use super::side_files::SideFiles;
 use super::stages::Stages;
 use super::synchronize::{Pins, SyncMarker, SyncOutcome};
+use super::worker::chain;
 use crate::Role;
 use crate::error::{CommitError, ReadError, TakeError};
 use crate::folder::FolderError;
@@ -161,11 +162,20 @@ impl Shared {
         self.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes `database.json`, all of it or nothing; durable on return. For the worker only.
+    /// Changes `database.json`, all of it or nothing; durable on return. For the worker only. What fails may be in the file all
+    /// the same, and the next start would believe it: the file as it was is put back, or this server does not go on.
     pub(crate) fn change_file(&self, change: impl FnOnce(&mut DatabaseFile)) -> Result<(), FolderError> {
         let mut changed = self.file().clone();
         change(&mut changed);
-        changed.write(&self.path)?;
+        if let Err(error) = changed.write(&self.path) {
+            let before = self.file().clone();
+            let is_as_it_was =
+                DatabaseFile::read(&self.path).is_ok_and(|there| there.as_ref() == Some(&before));
+            if !is_as_it_was && let Err(again) = before.write(&self.path) {
+                self.stop(format!("nobody knows what database.json says after a restart: {}", chain(&again)));
+            }
+            return Err(error);
+        }
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = changed;
         // What somebody waits for may be cut off now.
         self.visible.send_modify(|_| {});
