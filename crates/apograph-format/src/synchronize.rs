@@ -411,10 +411,10 @@ impl SyncFrame {
             P::Payload(payload) if !payload.lost.is_empty() => {
                 SyncFrame::Lost { hash: hash(&payload.hash)?, reason: payload.lost }
             }
-            P::Payload(mut payload) => match payload.named.take() {
-                Some(named) => SyncFrame::Erased(ErasedBody::from_proto(named, payload.length)?),
-                None => SyncFrame::Payload(payload_from_proto(payload)?),
-            },
+            P::Payload(payload) if payload.named.is_some() => {
+                SyncFrame::Erased(ErasedBody::from_proto(payload)?)
+            }
+            P::Payload(payload) => SyncFrame::Payload(payload_from_proto(payload)?),
             P::Cursor(cursor) => SyncFrame::Cursor {
                 name: cursor.name,
                 position: cursor.position,
@@ -467,7 +467,7 @@ impl SyncDocument {
             kept_from: document.kept_from,
             contents: document.contents.into_iter().map(ContentFact::from_proto).collect::<Result<_, _>>()?,
             left_out: document.left_out,
-            erased: document.erased.into_iter().map(erased).collect::<Result<_, _>>()?,
+            erased: document.erased.into_iter().map(ErasedBody::from_proto).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -483,19 +483,15 @@ impl ErasedBody {
         }
     }
 
-    fn from_proto(named: proto::VersionNames, bytes: u64) -> Result<ErasedBody, FactsError> {
+    fn from_proto(payload: proto::SynchronizedPayload) -> Result<ErasedBody, FactsError> {
+        let named = payload.named.ok_or_else(|| refused("an erased version that names nothing"))?;
         let names = VersionNames::from_proto(named)?;
-        let bytes = u32::try_from(bytes)
-            .ok()
-            .filter(|bytes| *bytes as usize <= SYNC_FRAME_BYTES_MAX)
-            .ok_or_else(|| refused(format!("payload {} of {bytes} bytes", names.id)))?;
+        let is_allowed = payload.length <= SYNC_FRAME_BYTES_MAX as u64;
+        let bytes = u32::try_from(payload.length).ok().filter(|_| is_allowed);
+        let bytes =
+            bytes.ok_or_else(|| refused(format!("payload {} of {} bytes", names.id, payload.length)))?;
         Ok(ErasedBody { names, bytes })
     }
-}
-
-fn erased(payload: proto::SynchronizedPayload) -> Result<ErasedBody, FactsError> {
-    let named = payload.named.ok_or_else(|| refused("an erased version that names nothing"))?;
-    ErasedBody::from_proto(named, payload.length)
 }
 
 fn wanted_to_proto(wanted: &WantedDocument) -> proto::WantedDocument {

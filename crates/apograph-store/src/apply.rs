@@ -88,11 +88,9 @@ impl Store {
         let mut erased = Vec::new();
         let mut records = Vec::new();
         for change in &facts.changes {
-            let of_change = self.apply_versions(&mut batch, change, &payloads, &named)?;
-            if !of_change.iter().all(VersionRecord::came) {
+            if !self.apply_versions(&mut batch, change, &payloads, &named, &mut records)? {
                 batch.put(keys::awaiting(&change.uri), entry.header().timestamp.0.to_le_bytes().to_vec());
             }
-            records.extend(of_change);
             if change.operation == Operation::Purge {
                 erased.extend(self.take_away(&mut batch, &change.uri, &BTreeSet::new(), before)?);
                 // What a crash left of a version may not say any more what it named; the purge does.
@@ -183,10 +181,13 @@ impl Store {
         records: &[VersionRecord],
         before: Timestamp,
     ) -> Result<Vec<Hash>, StoreError> {
-        let is_sure = self.holds(View::Full) || records.iter().all(|record| record.known != Known::Nothing);
-        let is_named = |content: &&ContentFact| {
-            is_sure || records.iter().any(|record| record.content == Some(content.hash))
-        };
+        // Nothing is asked and gathered where every body came, or a move may name later what came before.
+        if self.holds(View::Full) || records.iter().all(|record| record.known != Known::Nothing) {
+            contents.iter().for_each(|content| self.put_content(batch, content));
+            return Ok(Vec::new());
+        }
+        let is_named =
+            |content: &&ContentFact| records.iter().any(|record| record.content == Some(content.hash));
         let (named, nobodys): (Vec<_>, Vec<_>) = contents.iter().partition(is_named);
         for content in &named {
             self.put_content(batch, content);
@@ -201,15 +202,16 @@ impl Store {
         Ok(unnamed)
     }
 
-    /// The index of versions, and which payloads the document names. Answers what is remembered of them.
+    /// The index of versions, and which payloads the document names. Answers whether their bodies came, too.
     fn apply_versions(
         &self,
         batch: &mut Batch,
         change: &Change,
         payloads: &HashMap<Hash, Payload>,
         named: &HashMap<Hash, &VersionNames>,
-    ) -> Result<Vec<VersionRecord>, StoreError> {
-        let mut records = Vec::with_capacity(change.versions.len());
+        records: &mut Vec<VersionRecord>,
+    ) -> Result<bool, StoreError> {
+        let mut all_came = true;
         for version in &change.versions {
             // A large body that came ahead is in a file by now, one that an equal version brought is in the engine. That
             // one counts, too, where the entry's own was erased meanwhile: what a version names must be known until its
@@ -220,10 +222,11 @@ impl Store {
                 None => self.payload(&version.id)?.map(Payload::of).or_else(|| came.cloned()),
             };
             let record = VersionRecord::of(version, body.as_ref(), named.get(&version.id).copied())?;
+            all_came &= record.came();
             self.put_version(batch, &change.uri, version.number, &record);
             records.push(record);
         }
-        Ok(records)
+        Ok(all_came)
     }
 
     /// Takes everything of a document away but its head, and answers which payloads nothing names any more but those

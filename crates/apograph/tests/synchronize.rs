@@ -595,6 +595,8 @@ fn an_answer_of_before_is_asked_for_once_more_before_a_document_is_held_back() {
                 transfers[0].take(&mut buffer).unwrap();
             }
         }
+        // Held back or taken, it came once.
+        assert_eq!(transfers[0].progress().documents, 1, "{is_once}");
         drop((source, transfers));
         let outcome = replica.finish_sync(0).unwrap();
         let held: Vec<_> = replica.quarantine().unwrap().into_iter().map(|held| held.uri).collect();

@@ -108,8 +108,8 @@ impl Transfer {
         if !document.left_out && document.head.is_some() {
             let document = *document;
             if self.missing(std::slice::from_ref(&document))?.is_empty() {
-                self.progress.documents += 1;
                 let change = self.checked(document, None);
+                self.progress.documents += u64::from(change.is_some());
                 self.batch.changes.extend(change);
             }
         }
@@ -151,7 +151,6 @@ impl Transfer {
             if document.head.is_none() && !is_forgotten && self.own.is_unshown(&document.uri)? {
                 continue;
             }
-            self.progress.documents += 1;
             let change = if is_forgotten {
                 Some(Install::Forgotten(document.uri))
             } else if document.head.is_none() {
@@ -159,6 +158,7 @@ impl Transfer {
             } else {
                 self.checked(document, Some(&group.asked))
             };
+            self.progress.documents += u64::from(change.is_some());
             self.batch.changes.extend(change);
         }
         self.erased.clear();
